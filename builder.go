@@ -1,0 +1,245 @@
+package maglev
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// A Builder builds one table after another in the same scratch memory: 16
+// bytes a backend, 16 more if weights differ, and a bit a slot. What a build
+// allocates is the new table.
+//
+// The zero value is ready to use. A Builder must not be used by several
+// goroutines at once, nor copied after its first use. The tables it has built
+// do not depend on it.
+type Builder struct {
+	board  board
+	round  roundRobin
+	shares proportional[float64]
+	sums   proportional[uint64]
+	cilium ciliumTurns
+
+	localities map[string]uint64 // the sum of weights in each
+}
+
+// Build is [New] in the Builder's memory.
+func (b *Builder) Build(backends []Backend, opts Options) (*Table, error) {
+	d := opts.Dialect.rules()
+	if err := d.check(&opts); err != nil {
+		return nil, err
+	}
+	size, err := d.size(opts.TableSize)
+	if err != nil {
+		return nil, err
+	}
+	t := &Table{
+		divisor:  newDivisor(size),
+		hash:     opts.Hash,
+		backends: slices.Clone(backends),
+		order:    make([]uint32, len(backends)),
+		held:     make([]uint32, len(backends)),
+	}
+	if t.hash == nil {
+		t.hash = XXHash
+	}
+	b.board.reset(t.divisor, len(backends), d.exactUpTo > 0 && size > d.exactUpTo)
+	if err := b.sort(t, d.sortKey); err != nil {
+		return nil, err
+	}
+	turns, err := b.turns(t, d, opts.LocalityWeights)
+	if err != nil {
+		return nil, err
+	}
+	if turns == nil {
+		return t, nil // a table of no backends, or of none with a share
+	}
+	for rank, i := range t.order {
+		b.board.cursors[rank] = b.board.start(d.place(&t.divisor, t.hash, t.backends[i].Name))
+	}
+	if err := b.fill(t, turns); err != nil {
+		return nil, fmt.Errorf("maglev: Options.TableSize %d: %w: %s computes positions in 32 bits and cannot fill it from these backends (%w); use %d",
+			size, ErrTableSize, d.name, err, d.exactUpTo)
+	}
+	for _, held := range t.held {
+		if held > 0 {
+			t.holders++
+		}
+	}
+	return t, nil
+}
+
+// sort puts the dialect's order of the backends into t.order, and refuses
+// names that are empty or not unique. The cursors serve as scratch memory: free
+// holds the sort key and pos the index.
+func (b *Builder) sort(t *Table, sortKey func(string) uint64) error {
+	common := len(commonPrefix(t.backends))
+	entries := b.board.cursors
+	for i := range t.backends {
+		name := t.backends[i].Name
+		if name == "" {
+			return fmt.Errorf("maglev: backends[%d].Name: %w; it is the backend's identity and hash key", i, ErrEmptyName)
+		}
+		key := uint64(0)
+		if sortKey != nil {
+			key = sortKey(name)
+		} else {
+			// Mostly enough to tell two names apart with one comparison.
+			var head [8]byte
+			copy(head[:], name[common:])
+			key = binary.BigEndian.Uint64(head[:])
+		}
+		entries[i] = cursor{free: key, pos: uint32(i)}
+	}
+	slices.SortFunc(entries, func(x, y cursor) int {
+		if x.free != y.free {
+			return cmp.Compare(x.free, y.free)
+		}
+		return strings.Compare(t.backends[x.pos].Name, t.backends[y.pos].Name)
+	})
+	for rank, e := range entries {
+		t.order[rank] = e.pos
+		if rank > 0 {
+			if before := entries[rank-1].pos; t.backends[before].Name == t.backends[e.pos].Name {
+				return fmt.Errorf("maglev: backends[%d].Name and backends[%d].Name: %w %q; names are identities, so merge the two or rename one",
+					min(before, e.pos), max(before, e.pos), ErrDuplicateName, t.backends[e.pos].Name)
+			}
+		}
+	}
+	return nil
+}
+
+// commonPrefix returns what all names begin with.
+func commonPrefix(backends []Backend) string {
+	if len(backends) == 0 {
+		return ""
+	}
+	prefix := backends[0].Name
+	for i := range backends {
+		for !strings.HasPrefix(backends[i].Name, prefix) {
+			prefix = prefix[:len(prefix)-1]
+		}
+	}
+	return prefix
+}
+
+// turns returns whose turn it is, or nil if it is nobody's.
+func (b *Builder) turns(t *Table, d *dialect, localityWeights map[string]uint32) (turns, error) {
+	if len(t.backends) == 0 {
+		return nil, nil
+	}
+	if localityWeights != nil {
+		for i := range t.backends {
+			if _, ok := localityWeights[t.backends[i].Locality]; !ok {
+				return nil, fmt.Errorf("maglev: backends[%d].Locality: %w: %q is not in Options.LocalityWeights; add it there, with weight 0 if it is to get no slots",
+					i, ErrLocality, t.backends[i].Locality)
+			}
+		}
+	} else if equalWeights(t.backends) {
+		b.round = roundRobin{n: uint32(len(t.backends))}
+		return &b.round, nil
+	}
+	return d.turns(b, t, localityWeights), nil
+}
+
+func equalWeights(backends []Backend) bool {
+	for i := range backends {
+		if backends[i].weight() != backends[0].weight() {
+			return false
+		}
+	}
+	return true
+}
+
+// envoyTurns computes the shares as Envoy does, in its order of float
+// operations: weight * locality's share / sum of the locality's weights.
+func (b *Builder) envoyTurns(t *Table, localityWeights map[string]uint32) turns {
+	if b.localities == nil {
+		b.localities = make(map[string]uint64)
+	}
+	clear(b.localities)
+	locality := func(backend *Backend) string {
+		if localityWeights == nil {
+			return ""
+		}
+		return backend.Locality
+	}
+	for i := range t.backends {
+		b.localities[locality(&t.backends[i])] += uint64(t.backends[i].weight())
+	}
+	sum := uint64(0) // over the localities that have backends
+	for name := range b.localities {
+		sum += uint64(localityWeights[name])
+	}
+
+	b.shares.reset(len(t.backends))
+	for rank, i := range t.order {
+		backend := &t.backends[i]
+		name := locality(backend)
+		part := 1.0
+		if localityWeights != nil {
+			part = float64(localityWeights[name]) / float64(sum)
+		}
+		q := quota[float64]{weight: float64(backend.weight()) * part / float64(b.localities[name])}
+		if part == 0 {
+			q = quota[float64]{target: math.Inf(1)}
+		}
+		b.shares.quotas[rank] = q
+		b.shares.step = max(b.shares.step, q.weight)
+	}
+	if localityWeights != nil && sum == 0 {
+		return nil
+	}
+	return &b.shares
+}
+
+func (b *Builder) ciliumTurns(t *Table, _ map[string]uint32) turns {
+	n := uint64(len(t.backends))
+	sum := uint64(0)
+	b.cilium.quotas = resize(b.cilium.quotas, len(t.backends))
+	for rank, i := range t.order {
+		w := float64(t.backends[i].weight())
+		b.cilium.quotas[rank] = quota[float64]{weight: w, target: w / float64(n)}
+		sum += uint64(t.backends[i].weight())
+	}
+	if sum/n <= 1 {
+		b.round = roundRobin{n: uint32(n)}
+		return &b.round
+	}
+	b.cilium.sum, b.cilium.turn = float64(sum), 0
+	return &b.cilium
+}
+
+func (b *Builder) katranTurns(t *Table, _ map[string]uint32) turns {
+	b.sums.reset(len(t.backends))
+	for i := range t.backends {
+		b.sums.step = max(b.sums.step, uint64(t.backends[i].weight()))
+	}
+	for rank, i := range t.order {
+		b.sums.quotas[rank] = quota[uint64]{weight: uint64(t.backends[i].weight()), target: b.sums.step}
+	}
+	return &b.sums
+}
+
+// fill allocates the slots, as wide as the indexes need, and populates them.
+func (b *Builder) fill(t *Table, turns turns) error {
+	size := t.Size()
+	switch n := len(t.backends); {
+	case n == 1:
+		t.narrow = make([]uint8, size)
+		t.held[0] = uint32(size)
+		return nil
+	case n <= 1<<8:
+		t.narrow = make([]uint8, size)
+		return populate(t.narrow, t.order, t.held, &b.board, turns)
+	case n <= 1<<16:
+		t.medium = make([]uint16, size)
+		return populate(t.medium, t.order, t.held, &b.board, turns)
+	default:
+		t.wide = make([]uint32, size)
+		return populate(t.wide, t.order, t.held, &b.board, turns)
+	}
+}

@@ -1,0 +1,10 @@
+module github.com/maglev-lb/maglev
+
+go 1.26
+
+require (
+	github.com/cespare/xxhash/v2 v2.3.0
+	github.com/dchest/siphash v1.2.3
+	github.com/dgryski/go-farm v0.0.0-20240924180020-3414d57e47da
+	github.com/twmb/murmur3 v1.2.2
+)

@@ -1,0 +1,227 @@
+package maglev
+
+import (
+	"errors"
+	"math"
+	"math/bits"
+)
+
+// A slot of a table holds a backend's index in 1, 2 or 4 bytes.
+type slot interface{ uint8 | uint16 | uint32 }
+
+// board is the state of one run of populate: 16 bytes a backend and a bit a
+// slot. Every dialect uses it; what they choose is the turns and each
+// backend's permutation.
+type board struct {
+	divisor
+	free    []uint64 // bit c is set while slot c is free
+	cursors []cursor // by rank
+	last    []uint32 // the slots that are left for finish
+	wraps   bool     // positions wrap at 2^32, as Katran's do
+}
+
+// A cursor is a backend's place in its permutation. It looks ahead through a
+// window of 64 steps, of which it has seen the last few:
+// bit b of free says that slot (pos + b*skip) mod M was free when it looked.
+type cursor struct {
+	free      uint64
+	pos, skip uint32
+}
+
+// errUnreachable says that a backend has a turn and none of the free slots in
+// its permutation, which happens only if positions wrap at 2^32.
+var errUnreachable = errors.New("the permutation has no free slot left")
+
+// reset prepares for n backends; their cursors are the caller's to start.
+func (b *board) reset(d divisor, n int, wraps bool) {
+	b.divisor, b.wraps = d, wraps
+	b.cursors = resize(b.cursors, n)
+	words := int(d.m+63) / 64
+	b.free = resize(b.free, words)
+	for i := range b.free {
+		b.free[i] = math.MaxUint64
+	}
+	if rest := d.m % 64; rest != 0 {
+		b.free[words-1] = 1<<rest - 1
+	}
+}
+
+// start returns a cursor before the first step of a permutation: its window
+// is empty and ends where the permutation begins.
+func (b *board) start(p preference) cursor {
+	pos := p.offset - 64*p.skip // modulo 2^32
+	if !b.wraps {
+		pos = uint32(b.mod(uint64(p.offset) + 64*(b.m-uint64(p.skip))))
+	}
+	return cursor{pos: pos, skip: p.skip}
+}
+
+// populate fills the slots: Algorithm 1 of the paper ("Optimized Populate"),
+// which is the POPULATE of NSDI'16 with the taken slots in a set. Turn by
+// turn, a backend claims the first slot of its permutation that is free.
+//
+// The algorithm as printed returns when n > M. That is a defect: when n = M
+// every slot is taken, and the backend whose turn it is looks for a free one
+// for ever. As in NSDI'16 the end is n = M, tested after each claim; here left
+// counts M - n down to 0.
+//
+// The worked example of NSDI'16, section 3.4, with M = 7 and (offset, skip) of
+// (3, 4), (0, 2) and (3, 1) for B0, B1 and B2; * is what a backend claims:
+//
+//	permutations:   B0  3* 0  4  1* 5  2  6*    slots:  0  1  2  3  4  5  6
+//	                B1  0* 2* 4  6  1  3  5             B1 B0 B1 B0 B2 B2 B0
+//	                B2  3  4* 5* 6  0  1  2
+//
+// Nearly all of the time goes into looking: M*ln(M) probes, half of them for
+// the last sqrt(M) slots. Two things make them cheap and leave the result as
+// it is:
+//
+//   - A backend probes several steps ahead at once and remembers what was free.
+//     Those probes neither branch nor wait for each other. A slot that was
+//     taken then is taken for good, and one that was free then is looked at
+//     again when its turn has come.
+//   - For the last slots the question is turned round, see finish.
+func populate[S slot](slots []S, order, held []uint32, b *board, t turns) error {
+	var buffer [256]uint32
+	end := b.finishAt()
+	for left := len(slots); left > end; {
+		ranks := buffer[:min(left-end, len(buffer))]
+		t.next(ranks)
+		ahead := min(max(16, 2*len(slots)/left&^1), 64)
+		for _, rank := range ranks {
+			c, ok := b.claim(&b.cursors[rank], ahead)
+			if !ok {
+				return errUnreachable
+			}
+			i := order[rank]
+			slots[c] = S(i)
+			held[i]++
+		}
+		left -= len(ranks)
+	}
+	finish(slots, order, held, b, t, buffer[:])
+	return nil
+}
+
+// claim takes the first free slot of a permutation from the set of free ones.
+// It fails if there is none.
+func (b *board) claim(w *cursor, ahead int) (slot uint32, ok bool) {
+	for {
+		for probed := uint64(0); w.free == 0; probed += uint64(ahead) {
+			if b.wraps && probed>>(32-bits.TrailingZeros32(w.skip)) > 0 {
+				return 0, false // the positions repeat
+			}
+			b.look(w, ahead)
+		}
+		step := uint32(bits.TrailingZeros64(w.free))
+		w.free &= w.free - 1
+		slot = b.mod32(w.pos + step*w.skip)
+		if word, bit := slot/64, uint64(1)<<(slot%64); b.free[word]&bit != 0 {
+			b.free[word] &^= bit
+			return slot, true
+		}
+	}
+}
+
+// look moves an empty window on by an even number of steps and probes them.
+func (b *board) look(w *cursor, ahead int) {
+	begin := w.pos + 64*w.skip
+	w.pos += uint32(ahead) * w.skip
+	if b.wraps {
+		w.free = b.probeWrapping(begin, w.skip, ahead)
+		return
+	}
+	w.pos = b.mod32(w.pos)
+
+	// A position is stepped as a fraction of the table in units of 2^-32,
+	// where reducing modulo M is the overflow. The begin and each of at most
+	// 64 steps are rounded down by less than a unit; with 65 units on top the
+	// fraction is never too small and less than 67 units too large, which is
+	// less than a slot, as M is below 2^25.
+	w.free = probe(b.free, b.m, uint32(b.fraction(begin)>>32)+65, uint32(b.fraction(w.skip)>>32), ahead)
+}
+
+// probe returns, in its highest bits, which of the slots at x, x+step, … are
+// free.
+func probe(free []uint64, m uint64, x, step uint32, n int) uint64 {
+	found := uint64(0)
+	for i := 0; i < n; i += 2 {
+		c := uint64(x) * m >> 32
+		x += step
+		d := uint64(x) * m >> 32
+		x += step
+		found = found>>2 | (free[c/64]>>(c%64)&1|free[d/64]>>(d%64)&1<<1)<<62
+	}
+	return found
+}
+
+// probeWrapping is probe for positions that wrap at 2^32.
+func (b *board) probeWrapping(x, skip uint32, n int) uint64 {
+	found := uint64(0)
+	for range n {
+		c := b.mod32(x)
+		x += skip
+		found = found>>1 | b.free[c/64]>>(c%64)<<63
+	}
+	return found
+}
+
+// finishAt returns how many slots are left for finish: where the probes that a
+// claim takes cost as much as asking every free slot.
+func (b *board) finishAt() int {
+	if b.wraps {
+		return 0 // not a permutation, so not to be inverted
+	}
+	return int(math.Sqrt(float64(b.m)) * 3 / 4)
+}
+
+// finish claims the last slots. A permutation would take M/left probes to meet
+// one of them; it is cheaper to ask each of them at which step the permutation
+// reaches it, (c - pos) / skip mod M, and to take the first.
+func finish[S slot](slots []S, order, held []uint32, b *board, t turns, ranks []uint32) {
+	last := b.last[:0]
+	for i, word := range b.free {
+		for ; word != 0; word &= word - 1 {
+			last = append(last, uint32(i*64+bits.TrailingZeros64(word)))
+		}
+	}
+	b.last = last
+	for len(last) > 0 {
+		ranks = ranks[:min(len(last), len(ranks))]
+		t.next(ranks)
+		for _, rank := range ranks {
+			at := b.first(&b.cursors[rank], last)
+			i := order[rank]
+			slots[last[at]] = S(i)
+			held[i]++
+			last[at] = last[len(last)-1]
+			last = last[:len(last)-1]
+		}
+	}
+}
+
+// first returns which of the free slots comes first in a permutation.
+func (b *board) first(w *cursor, last []uint32) int {
+	// What lies before the first free bit of the window is taken; without one,
+	// TrailingZeros64 gives the window's end.
+	pos := b.mod32(w.pos + uint32(bits.TrailingZeros64(w.free))*w.skip)
+
+	// x/skip mod M without a division: the quotient is estimated with a
+	// reciprocal that belongs to the factor, and is at most one too small
+	// (Shoup), as x < 2M < 2^32.
+	factor := uint64(b.inverse(w.skip))
+	reciprocal := factor << 32 / b.m
+
+	soonest, at := b.m, 0
+	for i, c := range last {
+		x := uint64(c) + b.m - uint64(pos)
+		step := x*factor - (x*reciprocal>>32)*b.m
+		if step >= b.m {
+			step -= b.m
+		}
+		if step < soonest {
+			soonest, at = step, i
+		}
+	}
+	return at
+}
