@@ -64,11 +64,6 @@ func (b *Builder) Build(backends []Backend, opts Options) (*Table, error) {
 		return nil, fmt.Errorf("maglev: Options.TableSize %d: %w: %s computes positions in 32 bits and cannot fill it from these backends (%w); use %d",
 			size, ErrTableSize, d.name, err, d.exactUpTo)
 	}
-	for _, held := range t.held {
-		if held > 0 {
-			t.holders++
-		}
-	}
 	return t, nil
 }
 
@@ -139,7 +134,7 @@ func (b *Builder) turns(t *Table, d *dialect, localityWeights map[string]uint32)
 			}
 		}
 	} else if equalWeights(t.backends) {
-		b.round = roundRobin{n: uint32(len(t.backends))}
+		b.round.reset(len(t.backends))
 		return &b.round, nil
 	}
 	return d.turns(b, t, localityWeights), nil
@@ -206,7 +201,7 @@ func (b *Builder) ciliumTurns(t *Table, _ map[string]uint32) turns {
 		sum += uint64(t.backends[i].weight())
 	}
 	if sum/n <= 1 {
-		b.round = roundRobin{n: uint32(n)}
+		b.round.reset(int(n))
 		return &b.round
 	}
 	b.cilium.sum, b.cilium.turn = float64(sum), 0
@@ -224,22 +219,43 @@ func (b *Builder) katranTurns(t *Table, _ map[string]uint32) turns {
 	return &b.sums
 }
 
-// fill allocates the slots, as wide as the indexes need, and populates them.
+// fill allocates the slots, as wide as the indexes need, populates them, and
+// counts what each backend holds.
 func (b *Builder) fill(t *Table, turns turns) error {
-	size := t.Size()
 	switch n := len(t.backends); {
-	case n == 1:
-		t.narrow = make([]uint8, size)
-		t.held[0] = uint32(size)
-		return nil
 	case n <= 1<<8:
-		t.narrow = make([]uint8, size)
-		return populate(t.narrow, t.order, t.held, &b.board, turns)
+		t.narrow = make([]uint8, t.Size())
+		return fill(t.narrow, t, b, turns)
 	case n <= 1<<16:
-		t.medium = make([]uint16, size)
-		return populate(t.medium, t.order, t.held, &b.board, turns)
+		t.medium = make([]uint16, t.Size())
+		return fill(t.medium, t, b, turns)
 	default:
-		t.wide = make([]uint32, size)
-		return populate(t.wide, t.order, t.held, &b.board, turns)
+		t.wide = make([]uint32, t.Size())
+		return fill(t.wide, t, b, turns)
 	}
+}
+
+func fill[S slot](slots []S, t *Table, b *Builder, turns turns) error {
+	if len(t.backends) > 1 { // one alone fills the table
+		if err := populate(slots, t.order, &b.board, turns); err != nil {
+			return err
+		}
+	}
+	if turns == &b.round {
+		// Nothing to count: they differ by one at most.
+		size, n := uint32(len(slots)), uint32(len(t.order))
+		for rank, i := range t.order {
+			t.held[i] = (size + n - 1 - uint32(rank)) / n
+		}
+	} else {
+		for _, i := range slots {
+			t.held[i]++
+		}
+	}
+	for _, held := range t.held {
+		if held > 0 {
+			t.holders++
+		}
+	}
+	return nil
 }

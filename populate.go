@@ -81,68 +81,76 @@ func (b *board) start(p preference) cursor {
 //     taken then is taken for good, and one that was free then is looked at
 //     again when its turn has come.
 //   - For the last slots the question is turned round, see finish.
-func populate[S slot](slots []S, order, held []uint32, b *board, t turns) error {
-	var buffer [256]uint32
-	end := b.finishAt()
+func populate[S slot](slots []S, order []uint32, b *board, t turns) error {
+	free, end := b.free, b.finishAt()
 	for left := len(slots); left > end; {
-		ranks := buffer[:min(left-end, len(buffer))]
-		t.next(ranks)
+		ranks := t.next(left - end)
 		ahead := min(max(16, 2*len(slots)/left&^1), 64)
 		for _, rank := range ranks {
-			c, ok := b.claim(&b.cursors[rank], ahead)
-			if !ok {
-				return errUnreachable
+			w := &b.cursors[rank]
+			var c uint32
+			for {
+				if w.free == 0 && !b.look(w, ahead) {
+					return errUnreachable
+				}
+				step := uint32(bits.TrailingZeros64(w.free))
+				w.free &= w.free - 1
+				c = b.mod32(w.pos + step*w.skip)
+				if free[c/64]>>(c%64)&1 != 0 {
+					break
+				}
 			}
-			i := order[rank]
-			slots[c] = S(i)
-			held[i]++
+			free[c/64] &^= 1 << (c % 64)
+			slots[c] = S(order[rank])
 		}
 		left -= len(ranks)
 	}
-	finish(slots, order, held, b, t, buffer[:])
+	finish(slots, order, b, t)
 	return nil
 }
 
-// claim takes the first free slot of a permutation from the set of free ones.
-// It fails if there is none.
-func (b *board) claim(w *cursor, ahead int) (slot uint32, ok bool) {
-	for {
-		for probed := uint64(0); w.free == 0; probed += uint64(ahead) {
-			if b.wraps && probed>>(32-bits.TrailingZeros32(w.skip)) > 0 {
-				return 0, false // the positions repeat
-			}
-			b.look(w, ahead)
-		}
-		step := uint32(bits.TrailingZeros64(w.free))
-		w.free &= w.free - 1
-		slot = b.mod32(w.pos + step*w.skip)
-		if word, bit := slot/64, uint64(1)<<(slot%64); b.free[word]&bit != 0 {
-			b.free[word] &^= bit
-			return slot, true
-		}
-	}
-}
-
-// look moves an empty window on by an even number of steps and probes them.
-func (b *board) look(w *cursor, ahead int) {
-	begin := w.pos + 64*w.skip
-	w.pos += uint32(ahead) * w.skip
+// look moves an empty window on, by an even number of steps at a time, until
+// there is a free slot in it. It fails if the permutation has none.
+func (b *board) look(w *cursor, ahead int) bool {
 	if b.wraps {
-		w.free = b.probeWrapping(begin, w.skip, ahead)
-		return
+		return b.lookWrapping(w, ahead)
 	}
-	w.pos = b.mod32(w.pos)
-
 	// A position is stepped as a fraction of the table in units of 2^-32,
 	// where reducing modulo M is the overflow. The begin and each of at most
 	// 64 steps are rounded down by less than a unit; with 65 units on top the
 	// fraction is never too small and less than 67 units too large, which is
 	// less than a slot, as M is below 2^25.
-	w.free = probe(b.free, b.m, uint32(b.fraction(begin)>>32)+65, uint32(b.fraction(w.skip)>>32), ahead)
+	step := uint32(b.fraction(w.skip) >> 32)
+	for w.free == 0 {
+		begin := uint32(b.fraction(w.pos+64*w.skip)>>32) + 65
+		w.free = probe(b.free, b.m, begin, step, ahead)
+		w.pos = b.mod32(w.pos + uint32(ahead)*w.skip)
+	}
+	return true
+}
+
+// lookWrapping is look for positions that wrap at 2^32. They repeat after
+// 2^32 steps, or 2^31 if skip is even, and so on.
+func (b *board) lookWrapping(w *cursor, ahead int) bool {
+	period := uint64(1) << (32 - bits.TrailingZeros32(w.skip))
+	for probed := uint64(0); w.free == 0; probed += uint64(ahead) {
+		if probed >= period {
+			return false
+		}
+		pos := w.pos + 64*w.skip
+		for range ahead {
+			c := b.mod32(pos)
+			w.free = w.free>>1 | b.free[c/64]>>(c%64)<<63
+			pos += w.skip
+		}
+		w.pos += uint32(ahead) * w.skip
+	}
+	return true
 }
 
 // probe returns, in its highest bits, which of the slots at x, x+step, … are
 // free.
+//go:noinline
 func probe(free []uint64, m uint64, x, step uint32, n int) uint64 {
 	found := uint64(0)
 	for i := 0; i < n; i += 2 {
@@ -151,17 +159,6 @@ func probe(free []uint64, m uint64, x, step uint32, n int) uint64 {
 		d := uint64(x) * m >> 32
 		x += step
 		found = found>>2 | (free[c/64]>>(c%64)&1|free[d/64]>>(d%64)&1<<1)<<62
-	}
-	return found
-}
-
-// probeWrapping is probe for positions that wrap at 2^32.
-func (b *board) probeWrapping(x, skip uint32, n int) uint64 {
-	found := uint64(0)
-	for range n {
-		c := b.mod32(x)
-		x += skip
-		found = found>>1 | b.free[c/64]>>(c%64)<<63
 	}
 	return found
 }
@@ -178,7 +175,7 @@ func (b *board) finishAt() int {
 // finish claims the last slots. A permutation would take M/left probes to meet
 // one of them; it is cheaper to ask each of them at which step the permutation
 // reaches it, (c - pos) / skip mod M, and to take the first.
-func finish[S slot](slots []S, order, held []uint32, b *board, t turns, ranks []uint32) {
+func finish[S slot](slots []S, order []uint32, b *board, t turns) {
 	last := b.last[:0]
 	for i, word := range b.free {
 		for ; word != 0; word &= word - 1 {
@@ -187,13 +184,9 @@ func finish[S slot](slots []S, order, held []uint32, b *board, t turns, ranks []
 	}
 	b.last = last
 	for len(last) > 0 {
-		ranks = ranks[:min(len(last), len(ranks))]
-		t.next(ranks)
-		for _, rank := range ranks {
+		for _, rank := range t.next(len(last)) {
 			at := b.first(&b.cursors[rank], last)
-			i := order[rank]
-			slots[last[at]] = S(i)
-			held[i]++
+			slots[last[at]] = S(order[rank])
 			last[at] = last[len(last)-1]
 			last = last[:len(last)-1]
 		}

@@ -4,18 +4,39 @@ package maglev
 // what their weights make of it. A backend is named by its rank, its place in
 // the dialect's order.
 type turns interface {
-	// next writes the ranks of the backends that have the next len(ranks)
-	// turns.
-	next(ranks []uint32)
+	// next returns the ranks of the backends that have the next turns: one at
+	// least, limit or a batch at most. They are valid until the next call.
+	next(limit int) []uint32
 }
+
+// A batch is room for the ranks that next returns.
+type batch [256]uint32
 
 // roundRobin gives every backend a turn in every round: what all dialects do
 // with equal weights.
 type roundRobin struct {
 	n, at uint32
+	ranks batch
+	whole []uint32 // whole rounds, if one fits into a batch: written only once
 }
 
-func (t *roundRobin) next(ranks []uint32) {
+func (t *roundRobin) reset(n int) {
+	t.n, t.at, t.whole = uint32(n), 0, nil
+	if rounds := len(t.ranks) / n; rounds > 0 {
+		t.whole = t.ranks[:rounds*n]
+		for i := range t.whole {
+			t.whole[i] = uint32(i % n)
+		}
+	}
+}
+
+func (t *roundRobin) next(limit int) []uint32 {
+	if t.whole != nil {
+		ranks := t.whole[t.at:min(int(t.at)+limit, len(t.whole))]
+		t.at = (t.at + uint32(len(ranks))) % uint32(len(t.whole))
+		return ranks
+	}
+	ranks := t.ranks[:min(limit, len(t.ranks))]
 	at := t.at
 	for i := range ranks {
 		ranks[i] = at
@@ -24,6 +45,7 @@ func (t *roundRobin) next(ranks []uint32) {
 		}
 	}
 	t.at = at
+	return ranks
 }
 
 // A quota is what decides about a weighted backend's next turn.
@@ -53,6 +75,8 @@ type proportional[T float64 | uint64] struct {
 	// the 63 that follow, has a turn. Without it, a thousand light backends
 	// would be asked in vain in every round of one heavy one.
 	wake []uint32
+
+	ranks batch
 }
 
 const groupSize = 64
@@ -65,7 +89,8 @@ func (t *proportional[T]) reset(n int) {
 	t.step, t.round, t.rank = 0, 1, 0
 }
 
-func (t *proportional[T]) next(ranks []uint32) {
+func (t *proportional[T]) next(limit int) []uint32 {
+	ranks := t.ranks[:min(limit, len(t.ranks))]
 	for n := 0; n < len(ranks); {
 		if t.rank == len(t.quotas) {
 			t.rank = 0
@@ -85,6 +110,7 @@ func (t *proportional[T]) next(ranks []uint32) {
 		}
 		n += claims
 	}
+	return ranks
 }
 
 // ask writes those ranks in [first, end) that have a turn in this round and
@@ -131,9 +157,11 @@ type ciliumTurns struct {
 	quotas []quota[float64] // the target is Cilium's counter
 	sum    float64
 	turn   uint64
+	ranks  batch
 }
 
-func (t *ciliumTurns) next(ranks []uint32) {
+func (t *ciliumTurns) next(limit int) []uint32 {
+	ranks := t.ranks[:min(limit, len(t.ranks))]
 	n := uint64(len(t.quotas))
 	for i := range ranks {
 		rank := t.turn % n
@@ -148,6 +176,7 @@ func (t *ciliumTurns) next(ranks []uint32) {
 		ranks[i] = uint32(rank)
 		t.turn++
 	}
+	return ranks
 }
 
 // resize returns a slice of n elements in the memory of s if that suffices.
