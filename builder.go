@@ -58,7 +58,7 @@ func (b *Builder) Build(backends []Backend, opts Options) (*Table, error) {
 		return t, nil // a table of no backends, or of none with a share
 	}
 	for rank, i := range t.order {
-		b.board.cursors[rank] = b.board.start(d.place(&t.divisor, t.hash, t.backends[i].Name))
+		b.board.start(rank, d.place(&t.divisor, t.hash, t.backends[i].Name))
 	}
 	if err := b.fill(t, turns); err != nil {
 		return nil, fmt.Errorf("maglev: Options.TableSize %d: %w: %s computes positions in 32 bits and cannot fill it from these backends (%w); use %d",
@@ -69,7 +69,7 @@ func (b *Builder) Build(backends []Backend, opts Options) (*Table, error) {
 
 // sort puts the dialect's order of the backends into t.order, and refuses
 // names that are empty or not unique. The cursors serve as scratch memory: free
-// holds the sort key and pos the index.
+// holds the sort key and begin the index.
 func (b *Builder) sort(t *Table, sortKey func(string) uint64) error {
 	common := len(commonPrefix(t.backends))
 	entries := b.board.cursors
@@ -87,20 +87,20 @@ func (b *Builder) sort(t *Table, sortKey func(string) uint64) error {
 			copy(head[:], name[common:])
 			key = binary.BigEndian.Uint64(head[:])
 		}
-		entries[i] = cursor{free: key, pos: uint32(i)}
+		entries[i] = cursor{free: key, begin: uint32(i)}
 	}
 	slices.SortFunc(entries, func(x, y cursor) int {
 		if x.free != y.free {
 			return cmp.Compare(x.free, y.free)
 		}
-		return strings.Compare(t.backends[x.pos].Name, t.backends[y.pos].Name)
+		return strings.Compare(t.backends[x.begin].Name, t.backends[y.begin].Name)
 	})
 	for rank, e := range entries {
-		t.order[rank] = e.pos
+		t.order[rank] = e.begin
 		if rank > 0 {
-			if before := entries[rank-1].pos; t.backends[before].Name == t.backends[e.pos].Name {
+			if before := entries[rank-1].begin; t.backends[before].Name == t.backends[e.begin].Name {
 				return fmt.Errorf("maglev: backends[%d].Name and backends[%d].Name: %w %q; names are identities, so merge the two or rename one",
-					min(before, e.pos), max(before, e.pos), ErrDuplicateName, t.backends[e.pos].Name)
+					min(before, e.begin), max(before, e.begin), ErrDuplicateName, t.backends[e.begin].Name)
 			}
 		}
 	}

@@ -23,17 +23,16 @@ func (d *divisor) mod(x uint64) uint64 {
 	return r
 }
 
-// fraction returns x/m mod 1 as a multiple of 2^-64, rounded up by less than
-// x * 2^-64.
-func (d *divisor) fraction(x uint32) uint64 {
-	return (d.reciprocal + 1) * uint64(x)
+// mod32 returns x mod m, exactly, for every x (Lemire, Kaser, Kurz: Faster
+// remainder by direct computation, 2019).
+func (d *divisor) mod32(x uint32) uint32 {
+	r, _ := bits.Mul64((d.reciprocal+1)*uint64(x), d.m)
+	return uint32(r)
 }
 
-// mod32 returns x mod m, exactly, for every x: fraction(x) * m, rounded down
-// (Lemire, Kaser, Kurz: Faster remainder by direct computation, 2019).
-func (d *divisor) mod32(x uint32) uint32 {
-	r, _ := bits.Mul64(d.fraction(x), d.m)
-	return uint32(r)
+// fraction returns x/m in units of 2^-32, rounded down, for x < m.
+func (d *divisor) fraction(x uint32) uint32 {
+	return uint32((d.reciprocal + 1) * uint64(x) >> 32)
 }
 
 // inverse returns 1/x modulo the table size, which is a prime, for

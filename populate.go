@@ -17,16 +17,27 @@ type board struct {
 	free    []uint64 // bit c is set while slot c is free
 	cursors []cursor // by rank
 	last    []uint32 // the slots that are left for finish
-	wraps   bool     // positions wrap at 2^32, as Katran's do
+
+	// wrapped holds, by rank, where the next window begins before it is
+	// reduced modulo M, for dialects whose positions wrap at 2^32; else nil.
+	wrapped []uint32
 }
 
 // A cursor is a backend's place in its permutation. It looks ahead through a
-// window of 64 steps, of which it has seen the last few:
-// bit b of free says that slot (pos + b*skip) mod M was free when it looked.
+// window of 64 steps, of which it has seen the last few: bit b of free says
+// that the slot at begin + b*step was free when it looked.
+//
+// A position is kept as a fraction of the table in units of 2^-32, so that the
+// overflow reduces it modulo M. The begin of a window is rounded down by less
+// than a unit, and so is each of its 64 steps. With slack on top a position is
+// never too small, and too large by less than a slot, as M is below 2^25: times
+// M, rounded down, it is the slot, exactly.
 type cursor struct {
-	free      uint64
-	pos, skip uint32
+	free        uint64
+	begin, step uint32
 }
+
+const slack = 65
 
 // errUnreachable says that a backend has a turn and none of the free slots in
 // its permutation, which happens only if positions wrap at 2^32.
@@ -34,8 +45,12 @@ var errUnreachable = errors.New("the permutation has no free slot left")
 
 // reset prepares for n backends; their cursors are the caller's to start.
 func (b *board) reset(d divisor, n int, wraps bool) {
-	b.divisor, b.wraps = d, wraps
+	b.divisor = d
 	b.cursors = resize(b.cursors, n)
+	b.wrapped = nil
+	if wraps {
+		b.wrapped = make([]uint32, n)
+	}
 	words := int(d.m+63) / 64
 	b.free = resize(b.free, words)
 	for i := range b.free {
@@ -46,15 +61,23 @@ func (b *board) reset(d divisor, n int, wraps bool) {
 	}
 }
 
-// start returns a cursor before the first step of a permutation: its window
-// is empty and ends where the permutation begins.
-func (b *board) start(p preference) cursor {
-	pos := p.offset - 64*p.skip // modulo 2^32
-	if !b.wraps {
-		pos = uint32(b.mod(uint64(p.offset) + 64*(b.m-uint64(p.skip))))
+// start puts a cursor before the first step of a permutation: its window is
+// empty and ends where the permutation begins.
+func (b *board) start(rank int, p preference) {
+	step := b.fraction(p.skip)
+	b.cursors[rank] = cursor{begin: b.fraction(p.offset) + slack - 64*step, step: step}
+	if b.wrapped != nil {
+		b.wrapped[rank] = p.offset
 	}
-	return cursor{pos: pos, skip: p.skip}
 }
+
+// slot returns the slot at a position.
+func (b *board) slot(position uint32) uint32 {
+	return uint32(uint64(position) * b.m >> 32)
+}
+
+// skip returns the skip of the permutation that a cursor steps through.
+func (b *board) skip(w *cursor) uint32 { return b.slot(w.step + 1) }
 
 // populate fills the slots: Algorithm 1 of the paper ("Optimized Populate"),
 // which is the POPULATE of NSDI'16 with the taken slots in a set. Turn by
@@ -82,26 +105,16 @@ func (b *board) start(p preference) cursor {
 //     again when its turn has come.
 //   - For the last slots the question is turned round, see finish.
 func populate[S slot](slots []S, order []uint32, b *board, t turns) error {
-	free, end := b.free, b.finishAt()
+	var claimed batch
+	end := b.finishAt()
 	for left := len(slots); left > end; {
 		ranks := t.next(left - end)
 		ahead := min(max(16, 2*len(slots)/left&^1), 64)
-		for _, rank := range ranks {
-			w := &b.cursors[rank]
-			var c uint32
-			for {
-				if w.free == 0 && !b.look(w, ahead) {
-					return errUnreachable
-				}
-				step := uint32(bits.TrailingZeros64(w.free))
-				w.free &= w.free - 1
-				c = b.mod32(w.pos + step*w.skip)
-				if free[c/64]>>(c%64)&1 != 0 {
-					break
-				}
-			}
-			free[c/64] &^= 1 << (c % 64)
-			slots[c] = S(order[rank])
+		if !b.claim(claimed[:], ranks, ahead) {
+			return errUnreachable
+		}
+		for i, rank := range ranks {
+			slots[claimed[i]] = S(order[rank])
 		}
 		left -= len(ranks)
 	}
@@ -109,55 +122,80 @@ func populate[S slot](slots []S, order []uint32, b *board, t turns) error {
 	return nil
 }
 
-// look moves an empty window on, by an even number of steps at a time, until
-// there is a free slot in it. It fails if the permutation has none.
-func (b *board) look(w *cursor, ahead int) bool {
-	if b.wraps {
-		return b.lookWrapping(w, ahead)
-	}
-	// A position is stepped as a fraction of the table in units of 2^-32,
-	// where reducing modulo M is the overflow. The begin and each of at most
-	// 64 steps are rounded down by less than a unit; with 65 units on top the
-	// fraction is never too small and less than 67 units too large, which is
-	// less than a slot, as M is below 2^25.
-	step := uint32(b.fraction(w.skip) >> 32)
-	for w.free == 0 {
-		begin := uint32(b.fraction(w.pos+64*w.skip)>>32) + 65
-		w.free = probe(b.free, b.m, begin, step, ahead)
-		w.pos = b.mod32(w.pos + uint32(ahead)*w.skip)
+// claim takes, turn by turn, the first free slot of a permutation from the set
+// of free ones. It fails if a permutation has none.
+func (b *board) claim(claimed, ranks []uint32, ahead int) bool {
+	free, cursors := b.free, b.cursors
+	for i, rank := range ranks {
+		w := &cursors[rank]
+		window := w.free
+		var c uint32
+		for {
+			if window == 0 {
+				if !b.look(rank, ahead) {
+					return false
+				}
+				window = w.free
+			}
+			c = b.slot(w.begin + uint32(bits.TrailingZeros64(window))*w.step)
+			window &= window - 1
+			if free[c/64]>>(c%64)&1 != 0 {
+				break
+			}
+		}
+		w.free = window
+		free[c/64] &^= 1 << (c % 64)
+		claimed[i] = c
 	}
 	return true
 }
 
-// lookWrapping is look for positions that wrap at 2^32. They repeat after
-// 2^32 steps, or 2^31 if skip is even, and so on.
-func (b *board) lookWrapping(w *cursor, ahead int) bool {
-	period := uint64(1) << (32 - bits.TrailingZeros32(w.skip))
-	for probed := uint64(0); w.free == 0; probed += uint64(ahead) {
-		if probed >= period {
-			return false
-		}
-		pos := w.pos + 64*w.skip
-		for range ahead {
-			c := b.mod32(pos)
-			w.free = w.free>>1 | b.free[c/64]>>(c%64)<<63
-			pos += w.skip
-		}
-		w.pos += uint32(ahead) * w.skip
+// look moves a window on, by an even number of steps at a time, until there is
+// a free slot in it. It fails if the permutation has none.
+func (b *board) look(rank uint32, ahead int) bool {
+	if b.wrapped != nil {
+		return b.lookWrapped(rank, ahead)
 	}
-	return true
+	w := &b.cursors[rank]
+	for {
+		end := b.fraction(b.slot(w.begin+64*w.step)) + slack
+		w.begin = end - uint32(64-ahead)*w.step
+		if w.free = probe(b.free, b.m, end, w.step, ahead); w.free != 0 {
+			return true
+		}
+	}
 }
 
-// probe returns, in its highest bits, which of the slots at x, x+step, … are
-// free.
-//go:noinline
-func probe(free []uint64, m uint64, x, step uint32, n int) uint64 {
+// lookWrapped is look for positions that wrap at 2^32. Up to there a window is
+// like any other. The positions repeat after 2^32 steps, or 2^31 if skip is
+// even, and so on.
+func (b *board) lookWrapped(rank uint32, ahead int) bool {
+	w := &b.cursors[rank]
+	skip := b.skip(w)
+	period := uint64(1) << (32 - bits.TrailingZeros32(skip))
+	for seen := uint64(0); seen < period; {
+		position := b.wrapped[rank]
+		steps := min(ahead, int((math.MaxUint32-position)/skip)+1)
+		end := b.fraction(b.mod32(position)) + slack
+		w.begin = end - uint32(64-ahead)*w.step
+		w.free = probe(b.free, b.m, end, w.step, ahead) & (math.MaxUint64 >> (ahead - steps))
+		b.wrapped[rank] += uint32(steps) * skip
+		if seen += uint64(steps); w.free != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// probe returns, in its highest bits, which of the slots at position,
+// position+step, … are free.
+func probe(free []uint64, m uint64, position, step uint32, n int) uint64 {
 	found := uint64(0)
 	for i := 0; i < n; i += 2 {
-		c := uint64(x) * m >> 32
-		x += step
-		d := uint64(x) * m >> 32
-		x += step
+		c := uint64(position) * m >> 32
+		position += step
+		d := uint64(position) * m >> 32
+		position += step
 		found = found>>2 | (free[c/64]>>(c%64)&1|free[d/64]>>(d%64)&1<<1)<<62
 	}
 	return found
@@ -166,7 +204,7 @@ func probe(free []uint64, m uint64, x, step uint32, n int) uint64 {
 // finishAt returns how many slots are left for finish: where the probes that a
 // claim takes cost as much as asking every free slot.
 func (b *board) finishAt() int {
-	if b.wraps {
+	if b.wrapped != nil {
 		return 0 // not a permutation, so not to be inverted
 	}
 	return int(math.Sqrt(float64(b.m)) * 3 / 4)
@@ -197,23 +235,23 @@ func finish[S slot](slots []S, order []uint32, b *board, t turns) {
 func (b *board) first(w *cursor, last []uint32) int {
 	// What lies before the first free bit of the window is taken; without one,
 	// TrailingZeros64 gives the window's end.
-	pos := b.mod32(w.pos + uint32(bits.TrailingZeros64(w.free))*w.skip)
+	pos := b.slot(w.begin + uint32(bits.TrailingZeros64(w.free))*w.step)
 
 	// x/skip mod M without a division: the quotient is estimated with a
 	// reciprocal that belongs to the factor, and is at most one too small
 	// (Shoup), as x < 2M < 2^32.
-	factor := uint64(b.inverse(w.skip))
+	factor := uint64(b.inverse(b.skip(w)))
 	reciprocal := factor << 32 / b.m
 
 	soonest, at := b.m, 0
 	for i, c := range last {
 		x := uint64(c) + b.m - uint64(pos)
-		step := x*factor - (x*reciprocal>>32)*b.m
-		if step >= b.m {
-			step -= b.m
+		steps := x*factor - (x*reciprocal>>32)*b.m
+		if steps >= b.m {
+			steps -= b.m
 		}
-		if step < soonest {
-			soonest, at = step, i
+		if steps < soonest {
+			soonest, at = steps, i
 		}
 	}
 	return at
