@@ -69,7 +69,7 @@ func (b *Builder) Build(backends []Backend, opts Options) (*Table, error) {
 
 // sort puts the dialect's order of the backends into t.order, and refuses
 // names that are empty or not unique. The cursors serve as scratch memory: free
-// holds the sort key and begin the index.
+// holds the sort key and last the index.
 func (b *Builder) sort(t *Table, sortKey func(string) uint64) error {
 	common := len(commonPrefix(t.backends))
 	entries := b.board.cursors
@@ -87,20 +87,20 @@ func (b *Builder) sort(t *Table, sortKey func(string) uint64) error {
 			copy(head[:], name[common:])
 			key = binary.BigEndian.Uint64(head[:])
 		}
-		entries[i] = cursor{free: key, begin: uint32(i)}
+		entries[i] = cursor{free: key, last: uint32(i)}
 	}
 	slices.SortFunc(entries, func(x, y cursor) int {
 		if x.free != y.free {
 			return cmp.Compare(x.free, y.free)
 		}
-		return strings.Compare(t.backends[x.begin].Name, t.backends[y.begin].Name)
+		return strings.Compare(t.backends[x.last].Name, t.backends[y.last].Name)
 	})
 	for rank, e := range entries {
-		t.order[rank] = e.begin
+		t.order[rank] = e.last
 		if rank > 0 {
-			if before := entries[rank-1].begin; t.backends[before].Name == t.backends[e.begin].Name {
+			if before := entries[rank-1].last; t.backends[before].Name == t.backends[e.last].Name {
 				return fmt.Errorf("maglev: backends[%d].Name and backends[%d].Name: %w %q; names are identities, so merge the two or rename one",
-					min(before, e.begin), max(before, e.begin), ErrDuplicateName, t.backends[e.begin].Name)
+					min(before, e.last), max(before, e.last), ErrDuplicateName, t.backends[e.last].Name)
 			}
 		}
 	}

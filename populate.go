@@ -24,8 +24,8 @@ type board struct {
 }
 
 // A cursor is a backend's place in its permutation. It looks ahead through a
-// window of 64 steps, of which it has seen the last few: bit b of free says
-// that the slot at begin + b*step was free when it looked.
+// window of up to 64 steps that ends at the position last: bit b of free says
+// that the slot b steps before was free when it looked.
 //
 // A position is kept as a fraction of the table in units of 2^-32, so that the
 // overflow reduces it modulo M. The begin of a window is rounded down by less
@@ -33,8 +33,14 @@ type board struct {
 // never too small, and too large by less than a slot, as M is below 2^25: times
 // M, rounded down, it is the slot, exactly.
 type cursor struct {
-	free        uint64
-	begin, step uint32
+	free       uint64
+	last, step uint32
+}
+
+// position returns where the first free slot of the window is, and without one
+// where the next window begins.
+func (w *cursor) position() uint32 {
+	return w.last + w.step - uint32(bits.Len64(w.free))*w.step
 }
 
 const slack = 65
@@ -61,11 +67,10 @@ func (b *board) reset(d divisor, n int, wraps bool) {
 	}
 }
 
-// start puts a cursor before the first step of a permutation: its window is
-// empty and ends where the permutation begins.
+// start puts a cursor before the first step of a permutation.
 func (b *board) start(rank int, p preference) {
 	step := b.fraction(p.skip)
-	b.cursors[rank] = cursor{begin: b.fraction(p.offset) + slack - 64*step, step: step}
+	b.cursors[rank] = cursor{last: b.fraction(p.offset) + slack - step, step: step}
 	if b.wrapped != nil {
 		b.wrapped[rank] = p.offset
 	}
@@ -128,39 +133,34 @@ func (b *board) claim(claimed, ranks []uint32, ahead int) bool {
 	free, cursors := b.free, b.cursors
 	for i, rank := range ranks {
 		w := &cursors[rank]
-		window := w.free
 		var c uint32
 		for {
-			if window == 0 {
-				if !b.look(rank, ahead) {
-					return false
-				}
-				window = w.free
+			if w.free == 0 && !b.look(rank, ahead) {
+				return false
 			}
-			c = b.slot(w.begin + uint32(bits.TrailingZeros64(window))*w.step)
-			window &= window - 1
+			c = b.slot(w.position())
+			w.free &^= 1 << (bits.Len64(w.free) - 1)
 			if free[c/64]>>(c%64)&1 != 0 {
 				break
 			}
 		}
-		w.free = window
 		free[c/64] &^= 1 << (c % 64)
 		claimed[i] = c
 	}
 	return true
 }
 
-// look moves a window on, by an even number of steps at a time, until there is
-// a free slot in it. It fails if the permutation has none.
+// look moves an empty window on, by an even number of steps at a time, until
+// there is a free slot in it. It fails if the permutation has none.
 func (b *board) look(rank uint32, ahead int) bool {
 	if b.wrapped != nil {
 		return b.lookWrapped(rank, ahead)
 	}
 	w := &b.cursors[rank]
 	for {
-		end := b.fraction(b.slot(w.begin+64*w.step)) + slack
-		w.begin = end - uint32(64-ahead)*w.step
-		if w.free = probe(b.free, b.m, end, w.step, ahead); w.free != 0 {
+		begin := b.fraction(b.slot(w.last+w.step)) + slack
+		w.last = begin + uint32(ahead-1)*w.step
+		if w.free = probe(b.free, b.m, begin, w.step, ahead); w.free != 0 {
 			return true
 		}
 	}
@@ -174,12 +174,12 @@ func (b *board) lookWrapped(rank uint32, ahead int) bool {
 	skip := b.skip(w)
 	period := uint64(1) << (32 - bits.TrailingZeros32(skip))
 	for seen := uint64(0); seen < period; {
-		position := b.wrapped[rank]
-		steps := min(ahead, int((math.MaxUint32-position)/skip)+1)
-		end := b.fraction(b.mod32(position)) + slack
-		w.begin = end - uint32(64-ahead)*w.step
-		w.free = probe(b.free, b.m, end, w.step, ahead) & (math.MaxUint64 >> (ahead - steps))
-		b.wrapped[rank] += uint32(steps) * skip
+		wrapped := b.wrapped[rank]
+		steps := min(uint32(ahead), (math.MaxUint32-wrapped)/skip+1)
+		begin := b.fraction(b.mod32(wrapped)) + slack
+		w.last = begin + (steps-1)*w.step
+		w.free = probe(b.free, b.m, begin, w.step, ahead) >> (uint32(ahead) - steps)
+		b.wrapped[rank] += steps * skip
 		if seen += uint64(steps); w.free != 0 {
 			return true
 		}
@@ -187,8 +187,8 @@ func (b *board) lookWrapped(rank uint32, ahead int) bool {
 	return false
 }
 
-// probe returns, in its highest bits, which of the slots at position,
-// position+step, … are free.
+// probe returns which of n slots at position, position+step, … are free, the
+// last one in the lowest bit.
 func probe(free []uint64, m uint64, position, step uint32, n int) uint64 {
 	found := uint64(0)
 	for i := 0; i < n; i += 2 {
@@ -196,7 +196,7 @@ func probe(free []uint64, m uint64, position, step uint32, n int) uint64 {
 		position += step
 		d := uint64(position) * m >> 32
 		position += step
-		found = found>>2 | (free[c/64]>>(c%64)&1|free[d/64]>>(d%64)&1<<1)<<62
+		found = (found*2+free[c/64]>>(c%64)&1)*2 + free[d/64]>>(d%64)&1
 	}
 	return found
 }
@@ -233,9 +233,7 @@ func finish[S slot](slots []S, order []uint32, b *board, t turns) {
 
 // first returns which of the free slots comes first in a permutation.
 func (b *board) first(w *cursor, last []uint32) int {
-	// What lies before the first free bit of the window is taken; without one,
-	// TrailingZeros64 gives the window's end.
-	pos := b.slot(w.begin + uint32(bits.TrailingZeros64(w.free))*w.step)
+	pos := b.slot(w.position())
 
 	// x/skip mod M without a division: the quotient is estimated with a
 	// reciprocal that belongs to the factor, and is at most one too small
