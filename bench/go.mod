@@ -3,7 +3,9 @@ module github.com/maglev-lb/maglev/bench
 go 1.26
 
 require (
+	github.com/kkdai/maglev v0.2.0
 	github.com/maglev-lb/maglev v0.0.0
+	github.com/serialx/hashring v0.0.0-20200727003509-22c0c7ab6b1b
 	github.com/stretchr/testify v1.12.1
 )
 
