@@ -26,7 +26,7 @@ func Draw(seed, i uint64) *Case {
 	if rng.IntN(4) > 0 {
 		c.HashSeed = drawSeed(rng)
 	}
-	c.Backends = drawBackends(rng, 1+rng.IntN(1<<rng.IntN(10)))
+	c.Backends = drawBackends(rng, 1+rng.IntN(2<<rng.IntN(9)))
 	for i, w := range drawWeights(rng, len(c.Backends)) {
 		c.Backends[i].Weight = w
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	cases = flag.Uint64("cases", 600, "number of cases TestSameTables draws")
+	cases = flag.Uint64("cases", 2000, "number of cases TestSameTables draws")
 	seed  = flag.Uint64("seed", 0, "seed of the cases; 0 draws one")
 )
 
