@@ -147,10 +147,9 @@ func (f *fleet) requests() map[string]int {
 	return counts
 }
 
-// stop shuts one server down: from now on its connections are refused.
-func (f *fleet) stop(ctx context.Context, name string) error {
-	f.client.CloseIdleConnections()
-	return f.servers[name].Shutdown(ctx)
+// stop shuts one server down: from now on it refuses connections.
+func (f *fleet) stop(name string) error {
+	return f.servers[name].Close()
 }
 
 func (f *fleet) close() error {

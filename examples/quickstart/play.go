@@ -32,7 +32,6 @@ type move struct{ from, to string }
 // failover is how the keys of the server that is down do without a new table.
 type failover struct {
 	key      string // one of them, "" if there is none
-	refused  []string
 	answered string
 	spread   map[string]int // where all of them go
 }
@@ -58,7 +57,7 @@ func play(ctx context.Context, keys []string) (*figures, error) {
 	}
 	f.before = fleet.requests()
 
-	if err := fleet.stop(ctx, gone); err != nil {
+	if err := fleet.stop(gone); err != nil {
 		return nil, fmt.Errorf("stopping %s: %w", gone, err)
 	}
 	if f.failover, err = failOver(ctx, fleet, table, keys); err != nil {
@@ -94,37 +93,50 @@ func backends(names []string) []maglev.Backend {
 }
 
 // failOver sends the first key of the server that is down to one candidate
-// after the other until one answers, and looks up where the others would go.
+// after the other until one answers, and looks up where its other keys would
+// go.
 func failOver(ctx context.Context, fleet *fleet, table *maglev.Table, keys []string) (failover, error) {
 	f := failover{spread: make(map[string]int)}
 	for _, key := range keys {
 		if table.Backend(table.LookupString(key)).Name != gone {
 			continue
 		}
-		candidates := table.Candidates(maglev.XXHash(key, 0))
-		for i := range candidates {
-			if name := table.Backend(i).Name; name != gone {
-				f.spread[name]++
-				break
-			}
-		}
+		next := nextAfterGone(table, key)
+		f.spread[next]++
 		if f.key != "" {
 			continue
 		}
+		var err error
 		f.key = key
-		for i := range candidates {
-			name := table.Backend(i).Name
-			if answer, err := fleet.send(ctx, name, key); err == nil {
-				f.answered = answer
-				break
-			}
-			f.refused = append(f.refused, name)
+		if f.answered, err = sendToFirst(ctx, fleet, table, key); err != nil {
+			return f, err
 		}
-		if !slices.Equal(f.refused, []string{gone}) {
-			return f, fmt.Errorf("key %q: %v did not answer, though only %s is down", key, f.refused, gone)
+		if f.answered != next {
+			return f, fmt.Errorf("key %q: %s answered, %s should have", key, f.answered, next)
 		}
 	}
 	return f, nil
+}
+
+// nextAfterGone returns the first candidate that is not the server that is
+// down.
+func nextAfterGone(table *maglev.Table, key string) string {
+	for i := range table.Candidates(maglev.XXHash(key, 0)) {
+		if name := table.Backend(i).Name; name != gone {
+			return name
+		}
+	}
+	return ""
+}
+
+// sendToFirst sends a key to the first candidate that answers.
+func sendToFirst(ctx context.Context, fleet *fleet, table *maglev.Table, key string) (answered string, err error) {
+	for i := range table.Candidates(maglev.XXHash(key, 0)) {
+		if answered, err = fleet.send(ctx, table.Backend(i).Name, key); err == nil {
+			return answered, nil
+		}
+	}
+	return "", err
 }
 
 func movesBetween(first, second []string) map[move]int {

@@ -42,8 +42,8 @@ func (p *page) failover(f *failover) {
 		p.line("   None of these keys was its own.")
 		return
 	}
-	p.line("   %.20s: %s refuses, %s answers.", f.key, strings.Join(f.refused, ", "), f.answered)
-	p.line("   So for all of its %d keys:", total(f.spread))
+	p.line("   %.16q: %s refuses, %s answers.", f.key, gone, f.answered)
+	p.line("   All of its %d keys, by who is next:", total(f.spread))
 	p.line("   %s", list(f.spread))
 }
 
@@ -88,15 +88,15 @@ func (p *page) disruption(f *figures) {
 }
 
 func (p *page) envoy(c comparison) {
-	p.title("5  Envoy 1.40's tables for these servers, recorded, and ours: their SHA-256")
+	p.title("5  The tables of a real Envoy 1.40 (recorded) and ours, as SHA-256")
 	for _, tables := range c {
 		verdict := "the same, slot for slot"
 		if tables.envoy != tables.ours {
 			verdict = "NOT the same"
 		}
+		p.line("   %d servers: %s", tables.servers, verdict)
 		p.line("   Envoy  %s", tables.envoy)
 		p.line("   ours   %s", tables.ours)
-		p.line("   %d servers: %s", tables.servers, verdict)
 	}
 }
 
