@@ -25,7 +25,7 @@ func TestCiliumGolden(t *testing.T) {
 	for lines := json.NewDecoder(file); lines.More(); cases++ {
 		var line struct {
 			Seed      []byte // encoding/json decodes base64, as Cilium does
-			TableSize int    `json:"table_size"`
+			TableSize int    `json:"size"`
 			Backends  []maglev.Backend
 			Slots     []int
 			SHA256    string

@@ -20,7 +20,7 @@ import (
 // A line is a case and its table, which holds indexes into the backends.
 type line struct {
 	Seed      string    `json:"seed"` // bpf-lb-maglev-hash-seed
-	TableSize int       `json:"table_size"`
+	TableSize int       `json:"size"`
 	Backends  []backend `json:"backends"`
 	Slots     []uint32  `json:"slots,omitempty"`
 	SHA256    string    `json:"sha256,omitempty"`
