@@ -98,6 +98,8 @@ func run(ctx context.Context, binary string, clusters []Cluster) ([][]int, error
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("envoy: starting %s: %w", binary, err)
 	}
+	// The log may outlive the process if that is a script around Envoy.
+	defer context.AfterFunc(ctx, func() { log.Close() })()
 	lines := bufio.NewReaderSize(log, 1<<16)
 	for err == nil && !parser.done {
 		var line string
@@ -107,12 +109,17 @@ func run(ctx context.Context, binary string, clusters []Cluster) ([][]int, error
 		}
 	}
 	late := ctx.Err()
-	cancel() // Envoy is up, or of no more use
+	if !errors.Is(err, io.EOF) {
+		cancel() // it is up, or of no more use
+	}
 	exit := cmd.Wait()
-	if err == nil {
+	switch {
+	case err == nil:
 		err = parser.incomplete()
-	} else if errors.Is(err, io.EOF) {
-		err = errors.Join(errors.New("it ended before it was up"), late, exit)
+	case late != nil:
+		err = fmt.Errorf("it was not up in time: %w", late)
+	case errors.Is(err, io.EOF):
+		err = fmt.Errorf("it ended before it was up (%v)", exit)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("envoy: %w; the end of its log:\n%s", err, parser.tail())

@@ -17,9 +17,9 @@ import (
 	"github.com/maglev-lb/maglev/internal/envoy"
 )
 
-// largest is the size of Envoy's largest table. It takes seconds to print, so
-// one is drawn.
-const largest = 5000011
+// sizes are those that take seconds to print, so of which only one is drawn. The
+// first is the largest that Envoy has.
+var sizes = []int{5000011, 655373}
 
 func main() {
 	binary := flag.String("envoy", "envoy", "the Envoy to ask")
@@ -41,8 +41,8 @@ func draw(ctx context.Context, w io.Writer, binary string, n int, seed uint64) e
 	for i := range clusters {
 		clusters[i] = envoy.Random(r)
 	}
-	if n > 0 {
-		clusters[0].TableSize = largest
+	for i := range min(len(sizes), n) {
+		clusters[i].TableSize = sizes[i]
 	}
 	tables, err := envoy.Tables(ctx, binary, clusters)
 	if err != nil {
