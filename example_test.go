@@ -40,7 +40,7 @@ func Example_glance() {
 		{Name: "10.0.0.2:8080", Weight: 3},          // three times the slots; 0 means 1
 		{Name: "10.0.0.3:8080", Locality: "zone-b"}, // read if LocalityWeights is set
 	}
-	table, err := maglev.New(backends, maglev.Options{
+	table, err := maglev.New(backends, maglev.Options{ // a *Table
 		TableSize:       65537,         // a prime up to MaxTableSize; 0: the dialect's default
 		Hash:            maglev.XXHash, // or FarmHash, SipHash(secret), a Hash of yours
 		Dialect:         maglev.Envoy,  // or Cilium(CiliumDefaultSeed) with CiliumName, Katran(hashOf)
