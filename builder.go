@@ -1,12 +1,9 @@
 package maglev
 
 import (
-	"cmp"
-	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 )
 
 // A Builder builds one table after another in the same scratch memory: 16
@@ -65,60 +62,6 @@ func (b *Builder) Build(backends []Backend, opts Options) (*Table, error) {
 			size, ErrTableSize, d.name, err, d.exactUpTo)
 	}
 	return t, nil
-}
-
-// sort puts the dialect's order of the backends into t.order, and refuses
-// names that are empty or not unique. The cursors serve as scratch memory: free
-// holds the sort key and last the index.
-func (b *Builder) sort(t *Table, sortKey func(string) uint64) error {
-	common := len(commonPrefix(t.backends))
-	entries := b.board.cursors
-	for i := range t.backends {
-		name := t.backends[i].Name
-		if name == "" {
-			return fmt.Errorf("maglev: backends[%d].Name: %w; it is the backend's identity and hash key", i, ErrEmptyName)
-		}
-		key := uint64(0)
-		if sortKey != nil {
-			key = sortKey(name)
-		} else {
-			// Mostly enough to tell two names apart with one comparison.
-			var head [8]byte
-			copy(head[:], name[common:])
-			key = binary.BigEndian.Uint64(head[:])
-		}
-		entries[i] = cursor{free: key, last: uint32(i)}
-	}
-	slices.SortFunc(entries, func(x, y cursor) int {
-		if x.free != y.free {
-			return cmp.Compare(x.free, y.free)
-		}
-		return strings.Compare(t.backends[x.last].Name, t.backends[y.last].Name)
-	})
-	for rank, e := range entries {
-		t.order[rank] = e.last
-		if rank > 0 {
-			if before := entries[rank-1].last; t.backends[before].Name == t.backends[e.last].Name {
-				return fmt.Errorf("maglev: backends[%d].Name and backends[%d].Name: %w %q; names are identities, so merge the two or rename one",
-					min(before, e.last), max(before, e.last), ErrDuplicateName, t.backends[e.last].Name)
-			}
-		}
-	}
-	return nil
-}
-
-// commonPrefix returns what all names begin with.
-func commonPrefix(backends []Backend) string {
-	if len(backends) == 0 {
-		return ""
-	}
-	prefix := backends[0].Name
-	for i := range backends {
-		for !strings.HasPrefix(backends[i].Name, prefix) {
-			prefix = prefix[:len(prefix)-1]
-		}
-	}
-	return prefix
 }
 
 // turns returns whose turn it is, or nil if it is nobody's.

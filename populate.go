@@ -24,23 +24,24 @@ type board struct {
 }
 
 // A cursor is a backend's place in its permutation. It looks ahead through a
-// window of up to 64 steps that ends at the position last: bit b of free says
-// that the slot b steps before was free when it looked.
+// window of up to 64 steps that ends before the position end: bit b of free
+// says that the slot b+1 steps before end was free when it looked.
 //
 // A position is kept as a fraction of the table in units of 2^-32, so that the
-// overflow reduces it modulo M. The begin of a window is rounded down by less
-// than a unit, and so is each of its 64 steps. With slack on top a position is
-// never too small, and too large by less than a slot, as M is below 2^25: times
-// M, rounded down, it is the slot, exactly.
+// overflow reduces it modulo M. What is rounded down, a position and each of
+// up to 64 steps from it, is less than a unit each. With slack on top a
+// position is never too small, and too large by 129 units at most, which is
+// less than a slot, as M is below 2^24: times M, rounded down, it is the slot,
+// exactly.
 type cursor struct {
-	free       uint64
-	last, step uint32
+	free      uint64
+	end, step uint32
 }
 
 // position returns where the first free slot of the window is, and without one
 // where the next window begins.
 func (w *cursor) position() uint32 {
-	return w.last + w.step - uint32(bits.Len64(w.free))*w.step
+	return w.end - uint32(bits.Len64(w.free))*w.step
 }
 
 const slack = 65
@@ -69,8 +70,7 @@ func (b *board) reset(d divisor, n int, wraps bool) {
 
 // start puts a cursor before the first step of a permutation.
 func (b *board) start(rank int, p preference) {
-	step := b.fraction(p.skip)
-	b.cursors[rank] = cursor{last: b.fraction(p.offset) + slack - step, step: step}
+	b.cursors[rank] = cursor{end: b.fraction(p.offset) + slack, step: b.fraction(p.skip)}
 	if b.wrapped != nil {
 		b.wrapped[rank] = p.offset
 	}
@@ -114,9 +114,11 @@ func populate[S slot](slots []S, order []uint32, b *board, t turns) error {
 	end := b.finishAt()
 	for left := len(slots); left > end; {
 		ranks := t.next(left - end)
-		ahead := min(max(16, 2*len(slots)/left&^1), 64)
-		if !b.claim(claimed[:], ranks, ahead) {
-			return errUnreachable
+		ahead := b.ahead(left)
+		for i := b.claim(claimed[:], ranks); i < len(ranks); i += b.claim(claimed[i:], ranks[i:]) {
+			if !b.look(ranks[i], ahead) {
+				return errUnreachable
+			}
 		}
 		for i, rank := range ranks {
 			slots[claimed[i]] = S(order[rank])
@@ -127,27 +129,40 @@ func populate[S slot](slots []S, order []uint32, b *board, t turns) error {
 	return nil
 }
 
+// ahead returns how many steps to look ahead: enough to find a few free slots,
+// and more if the backends are so few that what is found stays free until
+// their turns.
+func (b *board) ahead(left int) int {
+	m := int(b.m)
+	return min(max(16, 4*m/left, m/(4*len(b.cursors))), 64) &^ 1
+}
+
 // claim takes, turn by turn, the first free slot of a permutation from the set
-// of free ones. It fails if a permutation has none.
-func (b *board) claim(claimed, ranks []uint32, ahead int) bool {
-	free, cursors := b.free, b.cursors
+// of free ones. It stops at a backend that has to look ahead first, and returns
+// how many turns were taken.
+func (b *board) claim(claimed, ranks []uint32) int {
+	free, cursors, m := b.free, b.cursors, b.m
+	claimed = claimed[:len(ranks)]
 	for i, rank := range ranks {
 		w := &cursors[rank]
-		var c uint32
+		window, end := w.free, w.end
 		for {
-			if w.free == 0 && !b.look(rank, ahead) {
-				return false
+			if window == 0 {
+				w.free = 0
+				return i
 			}
-			c = b.slot(w.position())
-			w.free &^= 1 << (bits.Len64(w.free) - 1)
-			if free[c/64]>>(c%64)&1 != 0 {
+			n := bits.Len64(window)
+			window &^= 1 << ((n - 1) & 63)
+			c := uint32(uint64(end-uint32(n)*w.step) * m >> 32)
+			if word := free[c/64]; word>>(c%64)&1 != 0 {
+				free[c/64] = word &^ (1 << (c % 64))
+				claimed[i] = c
 				break
 			}
 		}
-		free[c/64] &^= 1 << (c % 64)
-		claimed[i] = c
+		w.free = window
 	}
-	return true
+	return len(ranks)
 }
 
 // look moves an empty window on, by an even number of steps at a time, until
@@ -158,8 +173,8 @@ func (b *board) look(rank uint32, ahead int) bool {
 	}
 	w := &b.cursors[rank]
 	for {
-		begin := b.fraction(b.slot(w.last+w.step)) + slack
-		w.last = begin + uint32(ahead-1)*w.step
+		begin := w.end
+		w.end = b.fraction(b.slot(begin+uint32(ahead)*w.step)) + slack
 		if w.free = probe(b.free, b.m, begin, w.step, ahead); w.free != 0 {
 			return true
 		}
@@ -177,7 +192,7 @@ func (b *board) lookWrapped(rank uint32, ahead int) bool {
 		wrapped := b.wrapped[rank]
 		steps := min(uint32(ahead), (math.MaxUint32-wrapped)/skip+1)
 		begin := b.fraction(b.mod32(wrapped)) + slack
-		w.last = begin + (steps-1)*w.step
+		w.end = begin + steps*w.step
 		w.free = probe(b.free, b.m, begin, w.step, ahead) >> (uint32(ahead) - steps)
 		b.wrapped[rank] += steps * skip
 		if seen += uint64(steps); w.free != 0 {
@@ -207,7 +222,7 @@ func (b *board) finishAt() int {
 	if b.wrapped != nil {
 		return 0 // not a permutation, so not to be inverted
 	}
-	return int(math.Sqrt(float64(b.m)) * 3 / 4)
+	return int(math.Sqrt(float64(b.m)) / 2)
 }
 
 // finish claims the last slots. A permutation would take M/left probes to meet

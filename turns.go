@@ -37,14 +37,16 @@ func (t *roundRobin) next(limit int) []uint32 {
 		return ranks
 	}
 	ranks := t.ranks[:min(limit, len(t.ranks))]
-	at := t.at
-	for i := range ranks {
-		ranks[i] = at
-		if at++; at == t.n {
-			at = 0
+	for rest := ranks; len(rest) > 0; {
+		run := rest[:min(len(rest), int(t.n-t.at))]
+		for i := range run {
+			run[i] = t.at + uint32(i)
+		}
+		rest = rest[len(run):]
+		if t.at += uint32(len(run)); t.at == t.n {
+			t.at = 0
 		}
 	}
-	t.at = at
 	return ranks
 }
 
