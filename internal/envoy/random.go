@@ -77,7 +77,7 @@ const sumLimit = math.MaxUint32
 // randomWeights returns n weights, 0 where it is not to be set.
 func randomWeights(r *rand.Rand, n int) []uint32 {
 	weights := make([]uint32, n)
-	kind, all := r.IntN(8), logUniform(r, float64(sumLimit/n))
+	kind, all := r.IntN(8), logUniform(r, float64(sumLimit/uint32(n)))
 	for i := range weights {
 		switch kind {
 		case 0, 1: // unset
