@@ -138,7 +138,7 @@ func (t *proportional[T]) ask(ranks []uint32, first, end int) int {
 // quotas is reached. The quotient is one less than it seems to be, as it may
 // have been rounded up.
 func (t *proportional[T]) nextRound(quotas []quota[T]) uint32 {
-	const never = 1<<32 - 1
+	const never uint32 = 1<<32 - 1
 	earliest := T(never)
 	for _, q := range quotas {
 		if q.weight > 0 {
