@@ -24,7 +24,8 @@ type Dialect struct {
 //
 // A backend's name is its hash key: the endpoint metadata envoy.lb/hash_key if
 // that is set, else the address text such as "10.0.0.1:80" or
-// "[2001:db8::1]:80". offset is Hash(name, 0) mod M, skip is
+// "[2001:db8::1]:80"; where the two differ, as in "[::1.2.3.4]:80", it is
+// Envoy's text that counts and not net/netip's. offset is Hash(name, 0) mod M, skip is
 // Hash(name, 1) mod (M-1) + 1, and only [XXHash] agrees with Envoy.
 // Names are sorted by their bytes. With [Options.LocalityWeights] a backend's
 // share is its weight's share of its locality times the locality's share of
@@ -57,8 +58,8 @@ const CiliumDefaultSeed uint32 = 0x24b7ef82
 // LookupString alone. The table size is one of 251, 509, 1021, 2039, 4093,
 // 8191, 16381 (the default), 32749, 65521 and 131071.
 //
-// Cilium's rule that weights count only if their mean, rounded down, is above
-// 1 is kept: weights 1, 1, 1, 3 make four equal backends, 100, 100, 100, 300 do
+// A backend of weight 0 cannot be expressed: here that means 1. Cilium's rule
+// that weights count only if their mean, rounded down, is above 1 is kept: weights 1, 1, 1, 3 make four equal backends, 100, 100, 100, 300 do
 // not.
 func Cilium(seed uint32) Dialect {
 	return Dialect{&dialect{

@@ -11,13 +11,13 @@
 // first slot of its permutation that nobody has claimed. When all slots are
 // claimed, the slot of a key is its hash modulo M:
 //
-//	   key "user-42"
-//	        | Hash(key, 0)
-//	        v
-//	9 614 082 … 371 mod 7 = 3
-//	                        |
-//	slots    B1  B0  B1  [B0]  B2  B2  B0
-//	          0   1   2    3    4   5   6
+//	     key "user-41"
+//	          | XXHash(key, 0)
+//	          v
+//	6429348562278876006 mod 7 = 3
+//	                            |
+//	    slots   B1   B0   B1  [B0]  B2   B2   B0
+//	             0    1    2    3    4    5    6
 //
 // As turns go round, backends of equal weight differ by one slot at most. As a
 // backend's permutation depends on its name alone, a backend that goes leaves
