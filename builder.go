@@ -137,7 +137,7 @@ func (b *Builder) envoyTurns(t *Table, localityWeights map[string]uint32) turns 
 func (b *Builder) ciliumTurns(t *Table, _ map[string]uint32) turns {
 	n := uint64(len(t.backends))
 	sum := uint64(0)
-	b.cilium.quotas = resize(b.cilium.quotas, len(t.backends))
+	b.cilium.reset(len(t.backends))
 	for rank, i := range t.order {
 		w := float64(t.backends[i].weight())
 		b.cilium.quotas[rank] = quota[float64]{weight: w, target: w / float64(n)}
@@ -147,7 +147,7 @@ func (b *Builder) ciliumTurns(t *Table, _ map[string]uint32) turns {
 		b.round.reset(int(n))
 		return &b.round
 	}
-	b.cilium.sum, b.cilium.turn = float64(sum), 0
+	b.cilium.sum = float64(sum)
 	return &b.cilium
 }
 

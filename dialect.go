@@ -59,8 +59,8 @@ const CiliumDefaultSeed uint32 = 0x24b7ef82
 // 8191, 16381 (the default), 32749, 65521 and 131071.
 //
 // A backend of weight 0 cannot be expressed: here that means 1. Cilium's rule
-// that weights count only if their mean, rounded down, is above 1 is kept: weights 1, 1, 1, 3 make four equal backends, 100, 100, 100, 300 do
-// not.
+// that weights count only if their mean, rounded down, is above 1 is kept:
+// weights 1, 1, 1, 3 make four equal backends, 100, 100, 100, 300 do not.
 func Cilium(seed uint32) Dialect {
 	return Dialect{&dialect{
 		name:        "Cilium",

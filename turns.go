@@ -1,5 +1,7 @@
 package maglev
 
+import "math"
+
 // turns says whose turn it is to claim a slot: the order of the backends and
 // what their weights make of it. A backend is named by its rank, its place in
 // the dialect's order.
@@ -159,26 +161,59 @@ type ciliumTurns struct {
 	quotas []quota[float64] // the target is Cilium's counter
 	sum    float64
 	turn   uint64
+	wake   []uint32 // as for proportional, in turns
 	ranks  batch
+}
+
+// reset makes room for n backends; quotas and sum are the caller's to fill.
+func (t *ciliumTurns) reset(n int) {
+	t.quotas = resize(t.quotas, n)
+	t.wake = resize(t.wake, (n+groupSize-1)/groupSize)
+	clear(t.wake)
+	t.turn = 0
 }
 
 func (t *ciliumTurns) next(limit int) []uint32 {
 	ranks := t.ranks[:min(limit, len(t.ranks))]
-	n := uint64(len(t.quotas))
 	for i := range ranks {
-		rank := t.turn % n
-		q := &t.quotas[rank]
-		for (t.turn+1)*uint64(q.weight) < uint64(q.target) {
-			if rank++; rank == n {
-				rank = 0
-			}
-			q = &t.quotas[rank]
-		}
-		q.target += t.sum
+		rank := t.from(int(t.turn % uint64(len(t.quotas))))
+		t.quotas[rank].target += t.sum
 		ranks[i] = uint32(rank)
 		t.turn++
 	}
 	return ranks
+}
+
+// from returns the first rank, cyclically, that may have this turn.
+func (t *ciliumTurns) from(rank int) int {
+	for {
+		first, group := rank, rank/groupSize
+		end := min((group+1)*groupSize, len(t.quotas))
+		if uint64(t.wake[group]) <= t.turn {
+			for ; rank < end; rank++ {
+				if q := &t.quotas[rank]; (t.turn+1)*uint64(q.weight) >= uint64(q.target) {
+					return rank
+				}
+			}
+			if first%groupSize == 0 {
+				t.wake[group] = nextTurn(t.quotas[first:end])
+			}
+		}
+		if rank = end; rank == len(t.quotas) {
+			rank = 0
+		}
+	}
+}
+
+// nextTurn returns the first turn for which one of the quotas is reached, none
+// of which is yet.
+func nextTurn(quotas []quota[float64]) uint32 {
+	earliest := uint64(math.MaxUint32)
+	for _, q := range quotas {
+		weight, target := uint64(q.weight), uint64(q.target)
+		earliest = min(earliest, (target+weight-1)/weight-1)
+	}
+	return uint32(earliest)
 }
 
 // resize returns a slice of n elements in the memory of s if that suffices.
