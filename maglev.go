@@ -68,7 +68,8 @@ type Options struct {
 	TableSize int
 
 	// Hash hashes the keys of [Table.LookupString] and, in Envoy's dialect,
-	// the names of the backends. Default (nil): [XXHash].
+	// the names of the backends, so that with any other than XXHash the table
+	// is not that of an Envoy. Default (nil): [XXHash].
 	Hash Hash
 
 	// Dialect chooses the rules of the system to agree with. Default (the
