@@ -165,25 +165,28 @@ func (b *Builder) katranTurns(t *Table, _ map[string]uint32) turns {
 // fill allocates the slots, as wide as the indexes need, populates them, and
 // counts what each backend holds.
 func (b *Builder) fill(t *Table, turns turns) error {
+	reach := t.Size() + t.spill()
 	switch n := len(t.backends); {
 	case n <= 1<<8:
-		t.narrow = make([]uint8, t.Size())
+		t.narrow = make([]uint8, reach)
 		return fill(t.narrow, t, b, turns)
 	case n <= 1<<16:
-		t.medium = make([]uint16, t.Size())
+		t.medium = make([]uint16, reach)
 		return fill(t.medium, t, b, turns)
 	default:
-		t.wide = make([]uint32, t.Size())
+		t.wide = make([]uint32, reach)
 		return fill(t.wide, t, b, turns)
 	}
 }
 
-func fill[S slot](slots []S, t *Table, b *Builder, turns turns) error {
+func fill[S slot](reach []S, t *Table, b *Builder, turns turns) error {
+	slots := reach[:t.Size()]
 	if len(t.backends) > 1 { // one alone fills the table
 		if err := populate(slots, t.order, &b.board, turns); err != nil {
 			return err
 		}
 	}
+	copy(reach[len(slots):], slots)
 	if turns == &b.round {
 		// Nothing to count: they differ by one at most.
 		size, n := uint32(len(slots)), uint32(len(t.order))

@@ -12,11 +12,20 @@ func newDivisor(m int) divisor {
 	return divisor{m: uint64(m), reciprocal: ^uint64(0) / uint64(m)}
 }
 
-// mod returns x mod m, exactly, for every x. The estimated quotient is never
-// too large and at most one too small.
-func (d *divisor) mod(x uint64) uint64 {
+// near returns x mod m, or m more than that if x mod m is less than spill:
+// with x = reciprocal*m*x/2^64 + spill*x/2^64, what the estimated quotient
+// leaves is less than m + spill.
+func (d *divisor) near(x uint64) uint64 {
 	q, _ := bits.Mul64(x, d.reciprocal)
-	r := x - q*d.m
+	return x - q*d.m
+}
+
+// spill returns 2^64 - reciprocal*m: between 1, for 65537, and m.
+func (d *divisor) spill() int { return int(-d.reciprocal * d.m) }
+
+// mod returns x mod m, exactly, for every x.
+func (d *divisor) mod(x uint64) uint64 {
+	r := d.near(x)
 	if r >= d.m {
 		r -= d.m
 	}

@@ -9,7 +9,10 @@ type Table struct {
 	hash Hash
 
 	// One of these holds the slots, as indexes into backends, in the smallest
-	// type that fits. All are empty if no backend holds a slot.
+	// type that fits. All are empty if no backend holds a slot. After the M
+	// slots the first of them come once more, as many as near can reach: so a
+	// lookup need not correct what it has reduced, which for most sizes is a
+	// branch that nobody can predict.
 	narrow []uint8
 	medium []uint16
 	wide   []uint32
@@ -24,7 +27,7 @@ type Table struct {
 // index into the backends as they were given to [New]. It returns -1 if the
 // table has no backends, or none whose locality has a weight.
 func (t *Table) Lookup(hash uint64) int {
-	switch c := t.mod(hash); {
+	switch c := t.near(hash); {
 	case c < uint64(len(t.narrow)):
 		return int(t.narrow[c])
 	case c < uint64(len(t.medium)):

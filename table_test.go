@@ -84,7 +84,7 @@ func TestLookupIsInlined(t *testing.T) {
 	out, err := exec.Command("go", "build", "-gcflags=-m", ".").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.Contains(t, string(out), "can inline (*Table).Lookup\n")
-	require.Contains(t, string(out), "inlining call to (*divisor).mod")
+	require.Contains(t, string(out), "inlining call to (*divisor).near")
 }
 
 func TestNewAllocatesLittle(t *testing.T) {
