@@ -7,7 +7,8 @@ import (
 )
 
 // A Builder builds one table after another in the same scratch memory: 16
-// bytes a backend, 16 more if weights differ, and a bit a slot. What a build
+// bytes a backend, 16 more if weights differ or localities have some, 4 more if
+// positions wrap, as Katran's above 65537, and a bit a slot. What a build
 // allocates is the new table.
 //
 // The zero value is ready to use. A Builder must not be used by several

@@ -16,8 +16,8 @@ func mix(x uint64) uint64 {
 
 // Candidates returns every backend once, in the order in which a request with
 // this hash prefers them, [Table.Lookup] of the hash first. Take the next one
-// when a backend is down: its keys then spread evenly over the others, and no
-// other key moves. All members of a fleet have the same order, whatever order
+// when a backend is down: its keys then spread over the others by their shares,
+// and no other key moves. All members of a fleet have the same order, whatever order
 // their input had. The first eight backends cost no allocation.
 //
 // The rule, for those who have to follow it:

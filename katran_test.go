@@ -82,3 +82,15 @@ func TestKatranThatCannotFillItsTable(t *testing.T) {
 	require.ErrorContains(t, err, "TableSize 5000011")
 	require.ErrorContains(t, err, "use 65537")
 }
+
+// A skip of 1 from slot 0 leaves 2^32 steps until the positions wrap, one more
+// than 32 bits hold. The hash of "a" is one that leads there.
+func TestKatranSkipOfOne(t *testing.T) {
+	hashes := map[string]uint64{"a": 4034535217, "b": 1}
+	table := mustNew(t, []maglev.Backend{{Name: "a"}, {Name: "b"}}, maglev.Options{
+		TableSize: 65539,
+		Dialect:   maglev.Katran(func(name string) uint64 { return hashes[name] }),
+	})
+	require.Equal(t, "a", table.Backend(table.Lookup(1)).Name)
+	checkTable(t, table)
+}

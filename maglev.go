@@ -62,8 +62,8 @@ func (b *Backend) weight() uint32 { return max(b.Weight, 1) }
 type Options struct {
 	// TableSize is the number of slots, M: a prime from 2 to [MaxTableSize],
 	// best more than a hundred times the number of backends. There may be
-	// fewer slots than backends, as in Envoy; then only the first M of the
-	// sorted backends hold one. Default (0): the dialect's own, 65537, or
+	// fewer slots than backends, as in Envoy; then those whose turns come
+	// first hold one, without weights the first M of the sorted backends. Default (0): the dialect's own, 65537, or
 	// Cilium's 16381.
 	TableSize int
 
@@ -86,7 +86,8 @@ type Options struct {
 // The errors of [New] and [Builder.Build] wrap one of these. Their text begins
 // with "maglev: " and names the field, its value and what is allowed.
 var (
-	// ErrTableSize: Options.TableSize is not a size the dialect has.
+	// ErrTableSize: Options.TableSize is not a size the dialect has, or, of
+	// Katran's above 65537, not one that these backends can fill.
 	ErrTableSize = errors.New("table size not usable")
 	// ErrEmptyName: a backend has no name.
 	ErrEmptyName = errors.New("name is empty")
@@ -103,7 +104,9 @@ var (
 // which names hold which slots does not depend on that order. Without backends
 // the table is empty, which is not an error: its Lookup returns -1.
 //
-// A table of 65537 slots takes about a millisecond. An error wraps
+// A table of 65537 slots takes about a millisecond for up to 1000 backends. One
+// backend far heavier than many thousands of others, in a table of millions of
+// slots, takes seconds: it has nearly every turn, and the others are asked. An error wraps
 // [ErrTableSize], [ErrEmptyName], [ErrDuplicateName], [ErrLocality] or
 // [ErrDialect].
 func New(backends []Backend, opts Options) (*Table, error) {

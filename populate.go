@@ -19,8 +19,9 @@ type board struct {
 	last    []uint32 // the slots that are left for finish
 
 	// wrapped holds, by rank, where the next window begins before it is
-	// reduced modulo M, for dialects whose positions wrap at 2^32; else nil.
-	wrapped []uint32
+	// reduced modulo M, for dialects whose positions wrap at 2^32; else nil. Its
+	// memory is kept in wrapping.
+	wrapped, wrapping []uint32
 }
 
 // A cursor is a backend's place in its permutation. It looks ahead through a
@@ -56,7 +57,8 @@ func (b *board) reset(d divisor, n int, wraps bool) {
 	b.cursors = resize(b.cursors, n)
 	b.wrapped = nil
 	if wraps {
-		b.wrapped = make([]uint32, n)
+		b.wrapping = resize(b.wrapping, n)
+		b.wrapped = b.wrapping
 	}
 	words := int(d.m+63) / 64
 	b.free = resize(b.free, words)
@@ -190,7 +192,8 @@ func (b *board) lookWrapped(rank uint32, ahead int) bool {
 	period := uint64(1) << (32 - bits.TrailingZeros32(skip))
 	for seen := uint64(0); seen < period; {
 		wrapped := b.wrapped[rank]
-		steps := min(uint32(ahead), (math.MaxUint32-wrapped)/skip+1)
+		// In 64 bits, for up to 2^32 steps of 1 are left.
+		steps := uint32(min(uint64(ahead), uint64(math.MaxUint32-wrapped)/uint64(skip)+1))
 		begin := b.fraction(b.mod32(wrapped)) + slack
 		w.end = begin + steps*w.step
 		w.free = probe(b.free, b.m, begin, w.step, ahead) >> (uint32(ahead) - steps)

@@ -63,7 +63,8 @@ func (t *Table) Len() int { return len(t.backends) }
 func (t *Table) Size() int { return int(t.m) }
 
 // Slots returns how many slots backend i holds, 0 for an i that no backend
-// has. Without weights any two backends of a table differ by at most one.
+// has. Without weights, of backends or localities, any two backends differ
+// by at most one.
 func (t *Table) Slots(i int) int {
 	if uint(i) >= uint(len(t.held)) {
 		return 0

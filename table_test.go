@@ -114,6 +114,7 @@ func TestBuilderMakesNoGarbage(t *testing.T) {
 		"weights":       {weighted, maglev.Options{}},
 		"Cilium":        {weighted, maglev.Options{Dialect: maglev.Cilium(1)}},
 		"Katran":        {weighted, maglev.Options{Dialect: maglev.Katran(katranHash)}},
+		"Katran, large": {weighted, maglev.Options{Dialect: maglev.Katran(katranHash), TableSize: 131071}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var builder maglev.Builder
