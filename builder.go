@@ -120,7 +120,7 @@ func (b *Builder) envoyTurns(t *Table, localityWeights map[string]uint32) turns 
 		name := locality(backend)
 		part := 1.0
 		if localityWeights != nil {
-			part = float64(localityWeights[name]) / float64(sum)
+			part = float64(localityWeights[name]) / float64(max(sum, 1))
 		}
 		q := quota[float64]{weight: float64(backend.weight()) * part / float64(b.localities[name])}
 		if part == 0 {
@@ -133,6 +133,17 @@ func (b *Builder) envoyTurns(t *Table, localityWeights map[string]uint32) turns 
 		return nil
 	}
 	return &b.shares
+}
+
+// sharesOf returns, by index, the backends' shares of the weights as Envoy
+// computes them, 0 for a backend whose locality has no weight.
+func (b *Builder) sharesOf(t *Table, localityWeights map[string]uint32) []float64 {
+	b.envoyTurns(t, localityWeights)
+	shares := make([]float64, len(t.backends))
+	for rank, i := range t.order {
+		shares[i] = b.shares.quotas[rank].weight
+	}
+	return shares
 }
 
 func (b *Builder) ciliumTurns(t *Table, _ map[string]uint32) turns {

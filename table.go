@@ -90,6 +90,19 @@ func (t *Table) Moved(to *Table) int {
 	return moved
 }
 
+// ideal returns how many slots of a table of the same size have to get another
+// backend, given how many each backend, by name, holds in the other.
+func (t *Table) ideal(to *Table) int {
+	lost := t.Size() // slots whose backend need not keep them
+	counterpart := t.counterparts(to)
+	for i, held := range t.held {
+		if j := counterpart[i+1]; j >= 0 {
+			lost -= int(min(held, to.held[j]))
+		}
+	}
+	return lost
+}
+
 // counterparts returns, for index i of t at i+1, the index of the backend with
 // the same name in to. Indexes that have none are given -2; -1, no backend, is
 // its own counterpart.

@@ -1,0 +1,152 @@
+package maglev
+
+import (
+	"math"
+	"slices"
+	"sync/atomic"
+)
+
+// A Lease is a request in flight at a backend, from [Balancer.Acquire] to
+// Release. The zero Lease is of no backend. It must not be copied after its
+// first use.
+type Lease[T any] struct {
+	Name  string
+	Value T
+
+	member atomic.Pointer[member[T]]
+}
+
+// Release says that the request is done. The second time, and from several
+// goroutines at once, it does nothing more.
+func (l *Lease[T]) Release() {
+	m := l.member.Swap(nil)
+	if m == nil {
+		return
+	}
+	if b := m.balancer; b.opts.BalanceFactor > 0 {
+		b.inFlight.Add(-1)
+	}
+	m.leave()
+}
+
+// Acquire picks a backend as [Balancer.Pick] does, and counts the request as in
+// flight there until the [Lease] is released. With a BalanceFactor, backends that
+// are at their bound are passed over too; where all are, the least loaded by its
+// share gets the request. It takes no lock and does not allocate for the first
+// eight candidates.
+//
+// Backends whose names have been tried are passed over as long as there are
+// others: a retry gives the names of the attempts before it, and goes to the next
+// candidate. Acquire returns false if there is no backend to pick.
+func (b *Balancer[T]) Acquire(hash uint64, tried ...string) (lease Lease[T], ok bool) {
+	m := b.acquire(hash, tried)
+	if m == nil {
+		return
+	}
+	m.picks.Add(1)
+	if b.opts.BalanceFactor > 0 {
+		b.inFlight.Add(1)
+	}
+	lease.Name, lease.Value = m.name, m.value
+	lease.member.Store(m)
+	ok = true
+	return
+}
+
+// acquire returns the member that the request has entered, nil if there is none.
+func (b *Balancer[T]) acquire(hash uint64, tried []string) *member[T] {
+	for {
+		s := b.current.Load()
+		first := s.table.Lookup(hash)
+		if first < 0 {
+			return nil
+		}
+		preferred := s.members[first]
+		if len(tried) == 0 && s.states[first] == StateReady && preferred.enter(b.slots(s, first)) == entered {
+			return preferred
+		}
+		i, entry := b.search(s, hash, tried, (*member[T]).enter)
+		if entry == gone {
+			continue // to the snapshot without it, which is there by now
+		}
+		if i < 0 {
+			return nil
+		}
+		if i != first && !slices.Contains(tried, preferred.name) {
+			if s.states[first] == StateReady {
+				preferred.overflows.Add(1)
+			} else {
+				preferred.spills.Add(1)
+			}
+		}
+		return s.members[i]
+	}
+}
+
+// search goes through the candidates and returns the first that lets the request
+// enter, -1 if there is nobody to pick. It ends early if one is gone.
+func (b *Balancer[T]) search(s *snapshot[T], hash uint64, tried []string, enter func(m *member[T], slots int64) entry) (picked int, last entry) {
+	picked = -1
+	// Whom to take if every candidate has something against it: the first that
+	// does not take this key yet, the least loaded of those at their bound, the
+	// first that has been tried.
+	cold, least, again := -1, -1, -1
+	load := math.Inf(1)
+	s.table.candidates(hash, func(i int) bool {
+		m := s.members[i]
+		switch state := s.states[i]; {
+		case state != StateReady && state != StateWarming:
+		case slices.Contains(tried, m.name):
+			if again < 0 {
+				again = i
+			}
+		case state == StateWarming && !b.warm(s, i, hash):
+			if cold < 0 {
+				cold = i
+			}
+		default:
+			slots := b.slots(s, i)
+			if last = enter(m, slots); last == entered {
+				picked = i
+			} else if l := float64(m.load()) / float64(slots); l < load {
+				least, load = i, l
+			}
+		}
+		return picked < 0 && last != gone
+	})
+	for _, resort := range [...]struct {
+		i       int
+		bounded bool
+	}{{cold, true}, {least, false}, {cold, false}, {again, false}} {
+		if picked >= 0 || last == gone {
+			break
+		}
+		if resort.i < 0 {
+			continue
+		}
+		slots := int64(noBound)
+		if resort.bounded {
+			slots = b.slots(s, resort.i)
+		}
+		if last = enter(s.members[resort.i], slots); last == entered {
+			picked = resort.i
+		}
+	}
+	return picked, last
+}
+
+const noBound = math.MaxInt64
+
+// slots returns how many requests in flight do not yet keep the next one from
+// backend i. So it may have one more than that: Envoy compares what is there
+// before the request.
+func (b *Balancer[T]) slots(s *snapshot[T], i int) int64 {
+	factor := uint64(b.opts.BalanceFactor)
+	if factor == 0 {
+		return noBound
+	}
+	active := uint64(max(b.inFlight.Load(), 0))
+	total := ((active+1)*factor + 99) / 100
+	slots := math.Ceil(float64(total) * s.shares[i])
+	return int64(max(slots, float64(b.opts.MinInFlight)))
+}
