@@ -13,14 +13,15 @@ type Lease[T any] struct {
 	Name  string
 	Value T
 
-	member atomic.Pointer[member[T]]
+	member   *member[T]
+	released atomic.Bool
 }
 
 // Release says that the request is done. The second time, and from several
 // goroutines at once, it does nothing more.
 func (l *Lease[T]) Release() {
-	m := l.member.Swap(nil)
-	if m == nil {
+	m := l.member
+	if m == nil || l.released.Swap(true) {
 		return
 	}
 	if b := m.balancer; b.opts.BalanceFactor > 0 {
@@ -47,8 +48,7 @@ func (b *Balancer[T]) Acquire(hash uint64, tried ...string) (lease Lease[T], ok 
 	if b.opts.BalanceFactor > 0 {
 		b.inFlight.Add(1)
 	}
-	lease.Name, lease.Value = m.name, m.value
-	lease.member.Store(m)
+	lease.Name, lease.Value, lease.member = m.name, m.value, m
 	ok = true
 	return
 }
@@ -92,7 +92,7 @@ func (b *Balancer[T]) search(s *snapshot[T], hash uint64, tried []string, enter 
 	// first that has been tried.
 	cold, least, again := -1, -1, -1
 	load := math.Inf(1)
-	s.table.candidates(hash, func(i int) bool {
+	s.candidates(hash, func(i int) bool {
 		m := s.members[i]
 		switch state := s.states[i]; {
 		case state != StateReady && state != StateWarming:

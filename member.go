@@ -43,7 +43,7 @@ type member[T any] struct {
 	backend Backend
 	healthy bool
 	up      time.Duration // when it became usable, from Balancer.epoch
-	index   int           // in the table; -1 if it is not in it
+	index   int           // in the table in place; -1 if it is not in it
 }
 
 // closed is what a member's inFlight is put to, and counted from, once it is

@@ -14,12 +14,32 @@ type snapshot[T any] struct {
 	panicked bool
 	ups      []time.Duration // when each became usable; nil if nobody is warming
 	oldest   time.Duration   // the first of them
+
+	// While somebody is warming, the table before the one that brought it, and
+	// what became of that one's indexes: -1 if the backend has gone.
+	before *Table
+	became []int
+}
+
+// candidates yields the candidates for a hash, the first of them twice: if that is
+// warming, so that a key which it does not take yet stays where it was, the next
+// is the backend that had the key before.
+func (s *snapshot[T]) candidates(hash uint64, yield func(i int) bool) {
+	if s.before != nil {
+		first, was := s.table.Lookup(hash), s.before.Lookup(hash)
+		if first >= 0 && was >= 0 && s.states[first] == StateWarming && s.became[was] >= 0 {
+			if !yield(first) || !yield(s.became[was]) {
+				return
+			}
+		}
+	}
+	s.table.candidates(hash, yield)
 }
 
 // next returns the first candidate that may be picked, -1 if there is none.
 func (b *Balancer[T]) next(s *snapshot[T], hash uint64) int {
 	picked, cold := -1, -1
-	s.table.candidates(hash, func(i int) bool {
+	s.candidates(hash, func(i int) bool {
 		switch s.states[i] {
 		case StateReady:
 			picked = i

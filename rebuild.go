@@ -28,7 +28,7 @@ func (b *Balancer[T]) install() (empty []Member[T]) {
 	for i := range set {
 		m := b.members[set[i].Name]
 		if m == nil {
-			m = &member[T]{balancer: b, name: set[i].Name, value: set[i].Value, healthy: true}
+			m = &member[T]{balancer: b, name: set[i].Name, value: set[i].Value, healthy: true, index: -1}
 		}
 		seats[i] = seat[T]{m, set[i].Backend}
 	}
@@ -114,22 +114,29 @@ func (b *Balancer[T]) build(seats []seat[T]) built {
 // held.
 func (b *Balancer[T]) place(seats []seat[T], next built) {
 	b.failed = nil
-	if next.table != b.current.Load().table {
-		b.rebuilds++
-		b.last = next.Rebuilt
-	}
+	old := b.current.Load()
 	s := &snapshot[T]{
 		table:   next.table,
 		shares:  b.builder.sharesOf(next.table, b.opts.Table.LocalityWeights),
 		values:  make([]T, len(seats)),
 		members: make([]*member[T], len(seats)),
 	}
-	for _, m := range b.order {
+	for _, m := range old.members {
 		m.index = -1
 	}
 	for i, seat := range seats {
 		seat.index = i
 		s.values[i], s.members[i] = seat.value, seat.member
+	}
+	if next.table != old.table {
+		b.rebuilds++
+		b.last = next.Rebuilt
+		s.before, s.became = old.table, make([]int, len(old.members))
+		for i, m := range old.members {
+			s.became[i] = m.index
+		}
+	} else {
+		s.before, s.became = old.before, old.became
 	}
 	b.current.Store(s)
 	b.publish(nil)
@@ -155,8 +162,12 @@ func (b *Balancer[T]) publish(changed *member[T]) {
 	for i, m := range s.members {
 		s.states[i] = m.state(s.panicked)
 	}
+	s.ups = nil
 	if slow > 0 && !s.panicked {
 		b.markWarming(&s)
+	}
+	if s.ups == nil { // nobody is warming
+		s.before, s.became = nil, nil
 	}
 	b.current.Store(&s)
 }
@@ -164,7 +175,7 @@ func (b *Balancer[T]) publish(changed *member[T]) {
 // markWarming finds out which of the ready ones are in slow start.
 func (b *Balancer[T]) markWarming(s *snapshot[T]) {
 	now := time.Since(b.epoch)
-	s.oldest, s.ups = now, nil
+	s.oldest = now
 	for i, m := range s.members {
 		if s.states[i] == StateReady {
 			s.oldest = min(s.oldest, m.up)
