@@ -1,0 +1,219 @@
+package httpbalancer
+
+import (
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/maglev-lb/maglev"
+	"github.com/maglev-lb/maglev/hashpolicy"
+	"github.com/maglev-lb/maglev/health"
+	"github.com/maglev-lb/maglev/retry"
+)
+
+// Options are the options of a [Transport]. All are optional.
+type Options struct {
+	// Backends is the set to begin with. Default: none.
+	Backends []Backend
+
+	// Discover delivers sets of backends from the time of New to that of
+	// Close; [DNS] is one, and [DiscoverFunc] makes a function one. Until the first set is there, from it or from
+	// Backends, requests wait. Default (nil): the set changes by Update alone.
+	Discover Discoverer
+
+	// Hash says what of a request is its key. Default (nil): nothing; keys
+	// come from WithKey and WithHash.
+	Hash hashpolicy.List
+
+	// NoKey says what becomes of a request without a key. Default (Random): it
+	// goes to a random backend, by weight.
+	NoKey NoKey
+
+	// Balancer is how backends are picked: the table's size and dialect, panic
+	// threshold, bounded load, slow start. Default (the zero value): see
+	// maglev.BalancerOptions.
+	Balancer maglev.BalancerOptions
+
+	// Transport is the pattern of the backends' transports: each has a clone
+	// of it. Set TLSClientConfig, timeouts and Protocols here, such as for HTTP/2
+	// without TLS. Default (nil): no proxy, 5 s to connect, up to 256
+	// idle connections a backend for 90 s, HTTP/2 if a TLS server offers it.
+	Transport *http.Transport
+
+	// ServerName is the name in TLS handshakes and certificates of the https
+	// backends that have none of their own. Set it if URLs name IP addresses.
+	// Default (""): that of Transport.TLSClientConfig, or else the URL's host.
+	ServerName string
+
+	// Wrap puts something, such as instrumentation, in front of a backend's
+	// transport: it sees each attempt, with the URL of the backend, and Resend
+	// of its context. Default (nil): nothing.
+	Wrap func(backend Backend, next http.RoundTripper) http.RoundTripper
+
+	// Retry says what is tried again, and how often.
+	Retry Retry
+
+	// Check has every backend asked for its health. Default (nil): they are
+	// not asked.
+	Check *Check
+
+	// Outlier ejects backends whose requests fail. Default (nil): as
+	// health.Outlier's zero value says.
+	Outlier *health.Outlier
+
+	// NoOutlier has nobody ejected. Default: false.
+	NoOutlier bool
+
+	// ErrorLog gets a line when discovery fails. Default (nil): nobody does;
+	// Stats has the last one.
+	ErrorLog *log.Logger
+}
+
+// NoKey says what becomes of a request without a key.
+type NoKey uint8
+
+const (
+	Random NoKey = iota // it goes to a random backend, by weight
+	Refuse              // it fails with ErrNoKey
+)
+
+// Retry says what is tried again, and how often.
+type Retry struct {
+	// Max is how many times a request may be tried again, each time at the next
+	// candidate; negative is never. Default (0): 2.
+	Max int
+
+	// PerTryTimeout is how long an attempt at an idempotent request may take
+	// to the end of the response's header; then the next candidate is tried.
+	// It is what helps against backends that hang. Default (0): no limit.
+	PerTryTimeout time.Duration
+
+	// Statuses are the status codes of responses to idempotent requests that
+	// are not returned while there may be a better one. Default (nil): 502, 503
+	// and 504.
+	Statuses []int
+
+	// Idempotent says whether a request may reach backends more than once.
+	// Default (nil): GET, HEAD, OPTIONS, TRACE, PUT and DELETE (RFC 9110, section
+	// 9.2.2), and those with an Idempotency-Key.
+	Idempotent func(*http.Request) bool
+
+	// Backoff is the time before a retry. Default (the zero value): see
+	// retry.Backoff.
+	Backoff retry.Backoff
+
+	// MaxRetryAfter is the longest Retry-After of a response that is waited
+	// for; a response that asks for more is returned. Default (0): 1 s.
+	MaxRetryAfter time.Duration
+
+	// Budget bounds the retries in flight. Default (the zero value): see
+	// retry.Budget.
+	Budget Budget
+}
+
+// Budget is the [retry.Budget] of a Transport: 0 means the default, and
+// [retry.None] none.
+type Budget struct {
+	Percent float64 // of the requests in flight; default (0): 20
+	Min     int     // at any time; default (0): 3
+}
+
+// Check is how backends are asked for their health: by a GET request to each, over
+// the transport of its requests.
+type Check struct {
+	// Path is what is asked for, with a query if it has one. Default (""): "/".
+	Path string
+
+	// Host is the Host of the request. Default (""): the backend's.
+	Host string
+
+	// Healthy says which status codes are those of a healthy backend. Default
+	// (nil): 200 to 299.
+	Healthy func(status int) bool
+
+	// Check has the times and thresholds. Its Probe, if set, is made instead of
+	// the request; it gets the backend's name.
+	health.Check
+}
+
+func (o Options) withDefaults() Options {
+	if o.Transport == nil {
+		o.Transport = &http.Transport{
+			DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			TLSHandshakeTimeout:   5 * time.Second,
+			MaxIdleConnsPerHost:   256,
+			IdleConnTimeout:       90 * time.Second,
+			ExpectContinueTimeout: time.Second,
+			ForceAttemptHTTP2:     true,
+		}
+	}
+	if o.Retry.Max == 0 {
+		o.Retry.Max = 2
+	}
+	if o.Retry.Statuses == nil {
+		o.Retry.Statuses = []int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
+	}
+	if o.Retry.Idempotent == nil {
+		o.Retry.Idempotent = idempotent
+	}
+	if o.Retry.MaxRetryAfter == 0 {
+		o.Retry.MaxRetryAfter = time.Second
+	}
+	if o.Balancer.Table.Hash == nil {
+		o.Balancer.Table.Hash = maglev.XXHash
+	}
+	if o.Outlier == nil && !o.NoOutlier {
+		o.Outlier = new(health.Outlier)
+	}
+	return o
+}
+
+func (o *Options) check() error {
+	wrong := func(field string, value any, allowed string) error {
+		return fmt.Errorf("httpbalancer: Options.%s %v: %w: it must be %s", field, value, ErrOption, allowed)
+	}
+	switch {
+	case o.NoKey > Refuse:
+		return wrong("NoKey", o.NoKey, "Random (0) or Refuse (1)")
+	case o.NoOutlier && o.Outlier != nil:
+		return wrong("NoOutlier", true, "false if Outlier is set")
+	case o.Retry.PerTryTimeout < 0:
+		return wrong("Retry.PerTryTimeout", o.Retry.PerTryTimeout, "positive, or 0 for no limit")
+	case o.Retry.MaxRetryAfter < 0:
+		return wrong("Retry.MaxRetryAfter", o.Retry.MaxRetryAfter, "positive, or 0 for 1s")
+	case o.Check != nil && o.Check.Path != "" && o.Check.Path[0] != '/':
+		return wrong("Check.Path", fmt.Sprintf("%q", o.Check.Path), `a path that begins with "/"`)
+	}
+	for i, status := range o.Retry.Statuses {
+		if status < 100 || status > 599 {
+			return wrong(fmt.Sprintf("Retry.Statuses[%d]", i), status, "a status code, from 100 to 599")
+		}
+	}
+	if v, ok := o.Discover.(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return fmt.Errorf("httpbalancer: Options.Discover: %w", err)
+		}
+	}
+	if err := o.Hash.Validate(); err != nil {
+		return fmt.Errorf("httpbalancer: Options.Hash: %w", err)
+	}
+	if err := o.Retry.Backoff.Validate(); err != nil {
+		return fmt.Errorf("httpbalancer: Options.Retry: %w", err)
+	}
+	budget := retry.Budget{Percent: o.Retry.Budget.Percent, Min: o.Retry.Budget.Min}
+	if err := budget.Validate(); err != nil {
+		return fmt.Errorf("httpbalancer: Options.Retry: %w", err)
+	}
+	return nil
+}
+
+// idempotent is the default of Retry.Idempotent.
+func idempotent(req *http.Request) bool {
+	switch req.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return req.Header["Idempotency-Key"] != nil || req.Header["X-Idempotency-Key"] != nil
+}
