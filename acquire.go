@@ -24,10 +24,17 @@ func (l *Lease[T]) Release() {
 	if m == nil || l.released.Swap(true) {
 		return
 	}
-	if b := m.balancer; b.opts.BalanceFactor > 0 {
+	b := m.balancer
+	last := m.inFlight.Add(-1) == 0
+	if b.opts.BalanceFactor > 0 {
 		b.inFlight.Add(-1)
 	}
-	m.leave()
+	if last && m.draining.Load() {
+		b.mu.Lock()
+		empty := m.close(nil)
+		b.mu.Unlock()
+		b.tellDrained(empty)
+	}
 }
 
 // Acquire picks a backend as [Balancer.Pick] does, and counts the request as in
@@ -40,14 +47,18 @@ func (l *Lease[T]) Release() {
 // others: a retry gives the names of the attempts before it, and goes to the next
 // candidate. Acquire returns false if there is no backend to pick.
 func (b *Balancer[T]) Acquire(hash uint64, tried ...string) (lease Lease[T], ok bool) {
+	bounded := b.opts.BalanceFactor > 0
+	if bounded {
+		b.inFlight.Add(1)
+	}
 	m := b.acquire(hash, tried)
 	if m == nil {
+		if bounded {
+			b.inFlight.Add(-1)
+		}
 		return
 	}
 	m.picks.Add(1)
-	if b.opts.BalanceFactor > 0 {
-		b.inFlight.Add(1)
-	}
 	lease.Name, lease.Value, lease.member = m.name, m.value, m
 	ok = true
 	return
@@ -58,34 +69,41 @@ func (b *Balancer[T]) acquire(hash uint64, tried []string) *member[T] {
 	for {
 		s := b.current.Load()
 		first := s.table.Lookup(hash)
-		if first < 0 {
-			return nil
+		if first >= 0 && len(tried) == 0 && s.states[first] == StateReady {
+			if m := s.members[first]; m.enter(b.slots(s, first, 0)) == entered {
+				return m
+			}
 		}
-		preferred := s.members[first]
-		if len(tried) == 0 && s.states[first] == StateReady && preferred.enter(b.slots(s, first)) == entered {
-			return preferred
-		}
-		i, entry := b.search(s, hash, tried, (*member[T]).enter)
-		if entry == gone {
-			continue // to the snapshot without it, which is there by now
+		i, last := b.search(s, hash, tried, 0, (*member[T]).enter)
+		if last == gone {
+			continue // to the snapshot that passes it over, which is there by now
 		}
 		if i < 0 {
 			return nil
 		}
-		if i != first && !slices.Contains(tried, preferred.name) {
-			if s.states[first] == StateReady {
-				preferred.overflows.Add(1)
-			} else {
-				preferred.spills.Add(1)
-			}
+		if i != first && first >= 0 {
+			s.members[first].lost(s.states[first], tried)
 		}
 		return s.members[i]
 	}
 }
 
+// lost counts a request for which the member was first in line, but which went
+// elsewhere.
+func (m *member[T]) lost(state State, tried []string) {
+	switch {
+	case slices.Contains(tried, m.name):
+	case state == StateReady:
+		m.overflows.Add(1)
+	default:
+		m.spills.Add(1)
+	}
+}
+
 // search goes through the candidates and returns the first that lets the request
-// enter, -1 if there is nobody to pick. It ends early if one is gone.
-func (b *Balancer[T]) search(s *snapshot[T], hash uint64, tried []string, enter func(m *member[T], slots int64) entry) (picked int, last entry) {
+// enter, -1 if there is nobody to pick. It ends early if one is gone. Waiting is
+// how many requests are not in Balancer.inFlight yet, but are to be reckoned with.
+func (b *Balancer[T]) search(s *snapshot[T], hash uint64, tried []string, waiting int64, enter func(m *member[T], slots int64) entry) (picked int, last entry) {
 	picked = -1
 	// Whom to take if every candidate has something against it: the first that
 	// does not take this key yet, the least loaded of those at their bound, the
@@ -94,18 +112,18 @@ func (b *Balancer[T]) search(s *snapshot[T], hash uint64, tried []string, enter 
 	load := math.Inf(1)
 	s.candidates(hash, func(i int) bool {
 		m := s.members[i]
-		switch state := s.states[i]; {
-		case state != StateReady && state != StateWarming:
-		case slices.Contains(tried, m.name):
+		switch {
+		case !s.used(i):
+		case len(tried) > 0 && slices.Contains(tried, m.name):
 			if again < 0 {
 				again = i
 			}
-		case state == StateWarming && !b.warm(s, i, hash):
+		case s.states[i] == StateWarming && !b.warm(s, i, hash):
 			if cold < 0 {
 				cold = i
 			}
 		default:
-			slots := b.slots(s, i)
+			slots := b.slots(s, i, waiting)
 			if last = enter(m, slots); last == entered {
 				picked = i
 			} else if l := float64(m.load()) / float64(slots); l < load {
@@ -126,7 +144,7 @@ func (b *Balancer[T]) search(s *snapshot[T], hash uint64, tried []string, enter 
 		}
 		slots := int64(noBound)
 		if resort.bounded {
-			slots = b.slots(s, resort.i)
+			slots = b.slots(s, resort.i, waiting)
 		}
 		if last = enter(s.members[resort.i], slots); last == entered {
 			picked = resort.i
@@ -140,13 +158,13 @@ const noBound = math.MaxInt64
 // slots returns how many requests in flight do not yet keep the next one from
 // backend i. So it may have one more than that: Envoy compares what is there
 // before the request.
-func (b *Balancer[T]) slots(s *snapshot[T], i int) int64 {
+func (b *Balancer[T]) slots(s *snapshot[T], i int, waiting int64) int64 {
 	factor := uint64(b.opts.BalanceFactor)
 	if factor == 0 {
 		return noBound
 	}
-	active := uint64(max(b.inFlight.Load(), 0))
-	total := ((active+1)*factor + 99) / 100
+	requests := uint64(b.inFlight.Load() + waiting) // Envoy's active + 1
+	total := (requests*factor + 99) / 100
 	slots := math.Ceil(float64(total) * s.shares[i])
 	return int64(max(slots, float64(b.opts.MinInFlight)))
 }

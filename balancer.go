@@ -32,29 +32,35 @@ type Balancer[T any] struct {
 	opts  BalancerOptions // with defaults spelled out
 	epoch time.Time       // what members' times are counted from
 
-	current  atomic.Pointer[snapshot[T]]
-	inFlight atomic.Int64 // of all members together; kept if there is a bound
-	drained  atomic.Pointer[func(Member[T])]
+	current atomic.Pointer[snapshot[T]]
+	drained atomic.Pointer[func(Member[T])]
+
+	// inFlight counts the requests in flight at all members together, those that
+	// are being acquired included: so it is never less than their sum. It is kept
+	// if there is a bound.
+	inFlight atomic.Int64
 
 	// building is held while a table is built, so that one is at a time. It is
 	// locked before mu, which is never held for long.
 	building sync.Mutex
 	builder  Builder
+	settled  uint64 // the newest set asked for whose fate is known,
+	outcome  error  // and its fate
+	placed   uint64 // the newest that has been put in place
 
 	mu         sync.Mutex
 	members    map[string]*member[T]
-	leaving    []*member[T] // removed, with requests in flight
 	order      []*member[T] // the same, sorted by name
+	leaving    []*member[T] // removed, with requests in flight
 	usable     int          // members that are healthy and not draining
 	staying    int          // members that are not draining
 	pending    []Member[T]  // the newest set to have been asked for, sorted by name
 	asked      uint64       // how many sets have been asked for
-	settled    uint64       // the newest of them whose fate is known,
-	outcome    error        // and its fate
 	rebuilding bool         // a goroutine is building what health has changed
 	rebuilds   uint64
 	last       Rebuilt
-	failed     error // why the set or table after that is not in place
+	failed     error   // why the set or table after that is not in place
+	weigher    Builder // of shares, not of tables
 }
 
 // NewBalancer returns a Balancer without backends. Its errors wrap [ErrOption],
@@ -80,9 +86,10 @@ func NewBalancer[T any](opts BalancerOptions) (*Balancer[T], error) {
 // it, or a set from a later Update, is. It neither keeps nor changes the slice.
 //
 // A name that stays keeps its state, its counters and its value: the Value given
-// for it now is not looked at. (To give a name another value, leave it out of one
-// Update.) A new backend is healthy. A backend that has been left out gets no new
-// keys; its requests in flight go on, see [Balancer.OnDrained].
+// for it now is not looked at. (To give a name another value, leave it out of an
+// Update first, and wait for that.) A new backend is healthy. A backend that has
+// been left out gets no new keys; its requests in flight go on, see
+// [Balancer.OnDrained].
 //
 // If names, weights and localities are those of the set in place, in whatever
 // order, no table is built. Of Updates that come while a table is being built the
@@ -102,15 +109,23 @@ func (b *Balancer[T]) Update(members []Member[T]) error {
 	ticket := b.asked
 	b.mu.Unlock()
 
+	empty, err := b.settle(ticket)
+	b.tellDrained(empty)
+	return err
+}
+
+// settle sees to it that the fate of the set of a ticket is known, and returns
+// it. A set that a later one has overtaken shares its fate.
+func (b *Balancer[T]) settle(ticket uint64) (empty []Member[T], err error) {
 	b.building.Lock()
-	var empty []Member[T]
+	defer b.building.Unlock() // a Hash of the caller's may panic
 	if b.settled < ticket {
 		empty = b.install()
 	}
-	err = b.outcome
-	b.building.Unlock()
-	b.tellDrained(empty)
-	return err
+	if b.placed < ticket {
+		err = b.outcome
+	}
+	return empty, err
 }
 
 // sorted returns the members in the order of their names, weights of 0 as 1, so
@@ -141,9 +156,9 @@ func (b *Balancer[T]) sorted(members []Member[T]) ([]Member[T], error) {
 
 // Pick returns the value of the backend for a hash: the first of its
 // [Table.Candidates] that is healthy, not draining, and warm enough for this
-// key. It is a read of the table, takes no lock, writes nothing and is not
-// counted; what is to be counted or bounded takes [Balancer.Acquire]. It returns
-// false if there is no backend to pick.
+// key. It is a read of the table, waits for nobody and is not counted; what is to
+// be counted or bounded takes [Balancer.Acquire]. It returns false if there is no
+// backend to pick.
 func (b *Balancer[T]) Pick(hash uint64) (value T, ok bool) {
 	s := b.current.Load()
 	i := s.table.Lookup(hash)
@@ -156,8 +171,9 @@ func (b *Balancer[T]) Pick(hash uint64) (value T, ok bool) {
 }
 
 // SetHealth says whether a backend is healthy. It takes effect at once, for all
-// picks that begin later; the price is a copy of a byte per backend. An
-// unknown name is an error, which wraps [ErrUnknownBackend].
+// picks that begin later; the price is a copy of a byte per backend, and with
+// SlowStart or a BalanceFactor a walk over them. An unknown name is an error,
+// which wraps [ErrUnknownBackend].
 func (b *Balancer[T]) SetHealth(name string, healthy bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -171,7 +187,8 @@ func (b *Balancer[T]) SetHealth(name string, healthy bool) error {
 
 // SetDraining says whether a backend is to get no new keys, though it stays in
 // the set: its slots are passed over, in panic too, and what it has in flight goes
-// on. To drain it for good, leave it out of an [Balancer.Update]. An unknown name
+// on, see [Balancer.OnDrained]. It takes effect for all picks that begin later. To
+// drain a backend for good, leave it out of an [Balancer.Update]. An unknown name
 // is an error, which wraps [ErrUnknownBackend].
 func (b *Balancer[T]) SetDraining(name string, draining bool) error {
 	b.mu.Lock()
@@ -207,7 +224,7 @@ func (b *Balancer[T]) change(m *member[T], change func()) {
 	if m.usable() && !was {
 		m.up = time.Since(b.epoch)
 	}
-	b.publish(m)
+	b.publish(*b.current.Load(), m)
 	b.follow()
 }
 
@@ -218,12 +235,16 @@ func (b *Balancer[T]) count(m *member[T], sign int) {
 	b.staying += sign * staying
 }
 
-// OnDrained has f called when a backend that was removed, or is draining, has no
-// request in flight: once for each time, at once if it has none. From then on no
-// [Lease] of it is given. f is called without locks held, by the goroutine that
-// has removed the backend or released its last request, and gets the Member as it
-// was in the set. Set it before the first Update; nil is none. [Balancer.Pick] is
-// not counted: who uses it has to wait for its own requests.
+// OnDrained has f called when a backend that has been removed, or is draining, has
+// no request in flight: once for each removal, and once for each time that it is
+// marked as draining, unless before it is empty the mark is taken back or it is
+// removed. (So one that is drained and then removed is told of twice: the first
+// time it may yet come back.) From then on no [Lease] of it is given.
+//
+// f is called without locks held, by the goroutine that has removed or marked the
+// backend or released its last request, and gets the Member as it was in the set.
+// Set it before the first Update; nil is none. [Balancer.Pick] is not counted: who
+// uses it has to wait for its own requests.
 func (b *Balancer[T]) OnDrained(f func(Member[T])) {
 	if f == nil {
 		b.drained.Store(nil)

@@ -3,6 +3,7 @@ package maglev
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"time"
 )
@@ -27,10 +28,12 @@ type BalancerOptions struct {
 
 	// BalanceFactor bounds what a backend may have in flight, in percent of
 	// its fair share, from 100 up, by Envoy's formula (hash_balance_factor): of
-	// A requests in flight a backend with a share w of the weights gets no
-	// further key while it has more than
+	// A requests in flight a backend with a share w of the weights of those in
+	// use gets no further key while it has more than
 	// max(MinInFlight, ceil(w * ceil((A+1) * BalanceFactor / 100))).
-	// Only [Balancer.Acquire] counts and is bounded. Default (0): no bound.
+	// So it may have one more than that. A counts what is being acquired at the
+	// same moment as well. Only [Balancer.Acquire] counts and is bounded.
+	// Default (0): no bound.
 	BalanceFactor int
 
 	// MinInFlight is how many requests in flight no bound forbids, so that
@@ -65,10 +68,11 @@ const (
 
 // SlowStart is Envoy's slow_start_config, as a share of keys in place of a share
 // of weight: a backend that has been up for t takes
-// max(MinPercent/100, (t/Window)^(1/Aggression)) of its keys, always the same ones
-// first, and the others go where they would go without it. The share is relative
-// to that of the backend that has been up longest, so nothing happens
-// where all are new.
+// max(MinPercent/100, (t/Window)^(1/Aggression)) of its keys. What it has taken it
+// keeps; the others stay where they were, in the order of [Table.Candidates] if
+// that is down. If the backend that has been up longest is younger than
+// Window, its age takes Window's place: so nothing happens where all are new.
+// Nor does it in panic.
 type SlowStart struct {
 	// Window is how long it takes. Default (0): there is no slow start.
 	Window time.Duration
@@ -122,6 +126,7 @@ func (o BalancerOptions) withDefaults() BalancerOptions {
 	} else {
 		o.PanicThreshold = new(*o.PanicThreshold)
 	}
+	o.Table.LocalityWeights = maps.Clone(o.Table.LocalityWeights)
 	o.MinInFlight = orDefault(o.MinInFlight, 8)
 	o.SlowStart.Aggression = orDefault(o.SlowStart.Aggression, 1)
 	o.SlowStart.MinPercent = orDefault(o.SlowStart.MinPercent, 10)
@@ -135,12 +140,11 @@ func orDefault[V comparable](value, otherwise V) V {
 	return value
 }
 
-// share returns what share of its keys a backend takes that has been up for t.
-func (s *SlowStart) share(t time.Duration) float64 {
-	if t >= s.Window {
-		return 1
-	}
-	share := float64(max(t, 0)) / float64(s.Window)
+// share returns what share of its keys a backend takes that has been up for t,
+// less than Window, when another has been for longer. It never falls as time goes
+// by: the quotient of shares, each with its minimum, would.
+func (s *SlowStart) share(t, longest time.Duration) float64 {
+	share := float64(t) / float64(min(longest, s.Window))
 	if s.Aggression != 1 {
 		share = math.Pow(share, 1/s.Aggression)
 	}

@@ -19,13 +19,13 @@ type BalancerStats struct {
 type BackendStats struct {
 	Backend          // a Weight of 0 as 1
 	Slots    int     // that it holds
-	Share    float64 // of all weights, what its share of the slots is to be
+	Share    float64 // of the weights of all that are in the table
 	State    State   // StateFull is told by Candidates only
 	Left     bool    // it is not in the set any more
 	InFlight int     // leases not yet released
 
 	Picks     uint64 // leases given
-	Spills    uint64 // picks that it was first in line for, but was down or warming
+	Spills    uint64 // leases that it was first in line for, but was down or warming
 	Overflows uint64 // leases that it was first in line for, but was at its bound
 }
 
@@ -51,28 +51,35 @@ func (b *Balancer[T]) Stats() BalancerStats {
 		Last:     b.last,
 		Err:      b.failed,
 	}
+	shares := b.shares(s.members, func(int) bool { return true })
 	for _, m := range b.order {
-		of := m.stats()
+		of := m.stats(b.state(s, m))
 		if m.index >= 0 {
-			of.Slots, of.Share = s.table.Slots(m.index), s.shares[m.index]
-			if s.states[m.index] == StateWarming {
-				of.State = StateWarming
-			}
+			of.Slots, of.Share = s.table.Slots(m.index), shares[m.index]
 		}
 		stats.Backends = append(stats.Backends, of)
 	}
 	for _, m := range b.leaving {
-		of := m.stats()
+		of := m.stats(StateDraining)
 		of.Left = true
 		stats.Backends = append(stats.Backends, of)
 	}
 	return stats
 }
 
-func (m *member[T]) stats() BackendStats {
+// state returns a member's state for people to look at: what is wrong with it, in
+// panic too. Balancer.mu is held.
+func (b *Balancer[T]) state(s *snapshot[T], m *member[T]) State {
+	if i := m.index; i >= 0 && s.states[i] == StateWarming && time.Since(b.epoch)-s.ups[i] < b.opts.SlowStart.Window {
+		return StateWarming
+	}
+	return m.state(false)
+}
+
+func (m *member[T]) stats(state State) BackendStats {
 	return BackendStats{
 		Backend:   m.backend,
-		State:     m.state(false),
+		State:     state,
 		InFlight:  int(m.load()),
 		Picks:     m.picks.Load(),
 		Spills:    m.spills.Load(),
@@ -91,26 +98,21 @@ type Candidate struct {
 // of [Table.Candidates], the state of each, and which of them would be picked at
 // this moment. It is for people to look at; it counts nothing.
 func (b *Balancer[T]) Candidates(hash uint64) []Candidate {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	s := b.current.Load()
-	picked, _ := b.search(s, hash, nil, func(m *member[T], slots int64) entry {
+	picked, _ := b.search(s, hash, nil, 1, func(m *member[T], slots int64) entry {
 		if m.load() > slots {
 			return full
 		}
 		return entered
 	})
-	var all []Candidate
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	all := make([]Candidate, 0, s.table.Len())
 	for i := range s.table.Candidates(hash) {
 		m := s.members[i]
-		c := Candidate{m.name, m.state(false), i == picked}
-		if c.State == StateReady {
-			if s.states[i] == StateWarming {
-				c.State = StateWarming
-			}
-			if m.load() > b.slots(s, i) {
-				c.State = StateFull
-			}
+		c := Candidate{m.name, b.state(s, m), i == picked}
+		if (c.State == StateReady || c.State == StateWarming) && m.load() > b.slots(s, i, 1) {
+			c.State = StateFull
 		}
 		all = append(all, c)
 	}

@@ -1,7 +1,6 @@
 package maglev
 
 import (
-	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -34,7 +33,7 @@ type member[T any] struct {
 	name     string
 	value    T
 
-	// inFlight counts leases. It is far below zero once the member is closed.
+	// inFlight counts leases. It is closed once nobody is to be let in.
 	inFlight                 atomic.Int64
 	picks, overflows, spills atomic.Uint64
 	draining                 atomic.Bool // written with Balancer.mu held
@@ -46,9 +45,9 @@ type member[T any] struct {
 	index   int           // in the table in place; -1 if it is not in it
 }
 
-// closed is what a member's inFlight is put to, and counted from, once it is
-// empty and to be given to nobody.
-const closed = math.MinInt64 / 2
+// closed is what a member's inFlight is put to once it is empty and to be given
+// to nobody.
+const closed = -1
 
 // state returns what is to be made of the member, slow start aside.
 func (m *member[T]) state(panicked bool) State {
@@ -100,18 +99,6 @@ func (m *member[T]) enter(slots int64) entry {
 	}
 }
 
-// leave counts a request out.
-func (m *member[T]) leave() {
-	if m.inFlight.Add(-1) > 0 || !m.draining.Load() {
-		return
-	}
-	b := m.balancer
-	b.mu.Lock()
-	empty := m.close(nil)
-	b.mu.Unlock()
-	b.tellDrained(empty)
-}
-
 // close gives a draining member to nobody from now on, if nothing is in flight,
 // and adds it to the empty ones. Balancer.mu is held, and the published snapshot
 // passes the member over.
@@ -122,6 +109,18 @@ func (m *member[T]) close(empty []Member[T]) []Member[T] {
 	b := m.balancer
 	b.leaving = slices.DeleteFunc(b.leaving, func(l *member[T]) bool { return l == m })
 	return append(empty, Member[T]{m.backend, m.value})
+}
+
+// remove closes the member for good, if nothing is in flight, and adds it to the
+// empty ones; if it is closed already, too. Balancer.mu is held, and the published
+// snapshot is without the member.
+func (m *member[T]) remove(empty []Member[T]) []Member[T] {
+	m.draining.Store(true)
+	if m.inFlight.Load() == closed {
+		return append(empty, Member[T]{m.backend, m.value})
+	}
+	m.balancer.leaving = append(m.balancer.leaving, m)
+	return m.close(empty)
 }
 
 // reopen undoes close. Balancer.mu is held.

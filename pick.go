@@ -8,29 +8,53 @@ type snapshot[T any] struct {
 	table   *Table
 	values  []T
 	members []*member[T]
-	shares  []float64 // of the weights; nil if no load is bounded
 
-	states   []State // StateReady for all that are used, in panic too
+	states   []State   // StateReady for all that are used, in panic too
+	shares   []float64 // of the weights of those that are used; nil if no load is bounded
 	panicked bool
 	ups      []time.Duration // when each became usable; nil if nobody is warming
 	oldest   time.Duration   // the first of them
 
-	// While somebody is warming, the table before the one that brought it, and
-	// what became of that one's indexes: -1 if the backend has gone.
-	before *Table
+	// past is kept while somebody is warming: the tables before this one, the
+	// newest first.
+	past []pastTable
+}
+
+// A pastTable is a table that was in place, and what has become of its indexes: -1
+// for a backend that is in the table no more.
+type pastTable struct {
+	table  *Table
 	became []int
 }
 
-// candidates yields the candidates for a hash, the first of them twice: if that is
-// warming, so that a key which it does not take yet stays where it was, the next
-// is the backend that had the key before.
+// maxPast is how many tables are remembered. Who changes the set more often
+// within one window of slow start moves some keys that are not taken over yet.
+const maxPast = 8
+
+// used says whether backend i gets keys.
+func (s *snapshot[T]) used(i int) bool {
+	return s.states[i] == StateReady || s.states[i] == StateWarming
+}
+
+// candidates yields the candidates for a hash, some of them twice: if the first is
+// warming, the next is the backend that had the key before, so that a key which is
+// not taken over yet stays where it was.
 func (s *snapshot[T]) candidates(hash uint64, yield func(i int) bool) {
-	if s.before != nil {
-		first, was := s.table.Lookup(hash), s.before.Lookup(hash)
-		if first >= 0 && was >= 0 && s.states[first] == StateWarming && s.became[was] >= 0 {
-			if !yield(first) || !yield(s.became[was]) {
+	if s.past != nil {
+		i := s.table.Lookup(hash)
+		for _, past := range s.past {
+			if i < 0 || s.states[i] != StateWarming {
+				break
+			}
+			if !yield(i) {
 				return
 			}
+			if i = past.table.Lookup(hash); i >= 0 {
+				i = past.became[i]
+			}
+		}
+		if i >= 0 && !yield(i) {
+			return
 		}
 	}
 	s.table.candidates(hash, yield)
@@ -55,9 +79,6 @@ func (b *Balancer[T]) next(s *snapshot[T], hash uint64) int {
 	if picked < 0 {
 		picked = cold
 	}
-	if first := s.table.Lookup(hash); first >= 0 && picked != first {
-		s.members[first].spills.Add(1)
-	}
 	return picked
 }
 
@@ -71,16 +92,65 @@ func (b *Balancer[T]) warm(s *snapshot[T], i int, hash uint64) bool {
 		return true
 	}
 	place := float64(mix(^hash+golden)>>11) / (1 << 53)
-	slow := &b.opts.SlowStart
-	return place*slow.share(now-s.oldest) < slow.share(now-s.ups[i])
+	return place < b.opts.SlowStart.share(now-s.ups[i], now-s.oldest)
 }
 
 // warmed publishes that somebody is warm, if nobody else is busy with it.
 func (b *Balancer[T]) warmed(s *snapshot[T]) {
 	if b.mu.TryLock() {
 		if b.current.Load() == s {
-			b.publish(nil)
+			b.publish(*s, nil)
 		}
 		b.mu.Unlock()
 	}
+}
+
+// markWarming finds out which of the ready ones are in slow start. Balancer.mu is
+// held.
+func (b *Balancer[T]) markWarming(s *snapshot[T]) {
+	s.ups = nil
+	window := b.opts.SlowStart.Window
+	if window > 0 && !s.panicked {
+		now := time.Since(b.epoch)
+		s.oldest = now
+		for i, m := range s.members {
+			if s.states[i] == StateReady {
+				s.oldest = min(s.oldest, m.up)
+			}
+		}
+		for i, m := range s.members {
+			if s.states[i] == StateReady && m.up > s.oldest && now-m.up < window {
+				if s.ups == nil {
+					s.ups = make([]time.Duration, len(s.members))
+				}
+				s.states[i], s.ups[i] = StateWarming, m.up
+			}
+		}
+	}
+	if s.ups == nil { // nobody is warming
+		s.past = nil
+	}
+}
+
+// handDown returns the past of the snapshot that comes after this one, whose
+// indexes are those of the members by now.
+func (s *snapshot[T]) handDown(rebuilt bool) []pastTable {
+	var past []pastTable
+	if rebuilt {
+		became := make([]int, len(s.members))
+		for i, m := range s.members {
+			became[i] = m.index
+		}
+		past = append(past, pastTable{s.table, became})
+	}
+	for _, p := range s.past[:min(len(s.past), maxPast-len(past))] {
+		became := make([]int, len(p.became))
+		for i, j := range p.became {
+			if became[i] = j; j >= 0 {
+				became[i] = s.members[j].index
+			}
+		}
+		past = append(past, pastTable{p.table, became})
+	}
+	return past
 }

@@ -23,7 +23,6 @@ type seat[T any] struct {
 func (b *Balancer[T]) install() (empty []Member[T]) {
 	b.mu.Lock()
 	set, ticket := b.pending, b.asked
-	b.pending = nil
 	seats := make([]seat[T], len(set))
 	for i := range set {
 		m := b.members[set[i].Name]
@@ -39,30 +38,31 @@ func (b *Balancer[T]) install() (empty []Member[T]) {
 	b.settled, b.outcome = ticket, next.err
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.asked == ticket {
+		b.pending = nil // not before: after a panic in build it is still to be done
+	}
 	if next.err != nil {
 		b.failed = next.err
 		return nil
 	}
-	left := b.members
-	b.members = make(map[string]*member[T], len(seats))
-	b.order = b.order[:0]
+	b.placed = ticket
+	old, left := b.order, b.members
+	b.order, b.members = make([]*member[T], len(seats)), make(map[string]*member[T], len(seats))
 	b.usable, b.staying = 0, 0
 	now := time.Since(b.epoch)
-	for _, s := range seats {
+	for i, s := range seats {
 		if left[s.name] == nil {
 			s.up = now
 		}
-		delete(left, s.name)
 		s.backend = s.as
-		b.members[s.name] = s.member
-		b.order = append(b.order, s.member)
+		b.order[i], b.members[s.name] = s.member, s.member
 		b.count(s.member, 1)
 	}
 	b.place(tabled, next)
-	for _, m := range left {
-		m.draining.Store(true)
-		b.leaving = append(b.leaving, m)
-		empty = m.close(empty)
+	for _, m := range old {
+		if b.members[m.name] == nil {
+			empty = m.remove(empty)
+		}
 	}
 	b.follow()
 	return empty
@@ -79,9 +79,7 @@ func (b *Balancer[T]) tabled(seats []seat[T]) []seat[T] {
 		usable, staying = usable+u, staying+st
 	}
 	panicked := b.panics(usable, staying)
-	return slices.DeleteFunc(slices.Clone(seats), func(s seat[T]) bool {
-		return !s.usable() && !(panicked && !s.draining.Load())
-	})
+	return slices.DeleteFunc(slices.Clone(seats), func(s seat[T]) bool { return s.state(panicked) != StateReady })
 }
 
 // panics says whether so few of the backends that stay are usable that all of
@@ -115,9 +113,8 @@ func (b *Balancer[T]) build(seats []seat[T]) built {
 func (b *Balancer[T]) place(seats []seat[T], next built) {
 	b.failed = nil
 	old := b.current.Load()
-	s := &snapshot[T]{
+	s := snapshot[T]{
 		table:   next.table,
-		shares:  b.builder.sharesOf(next.table, b.opts.Table.LocalityWeights),
 		values:  make([]T, len(seats)),
 		members: make([]*member[T], len(seats)),
 	}
@@ -128,67 +125,58 @@ func (b *Balancer[T]) place(seats []seat[T], next built) {
 		seat.index = i
 		s.values[i], s.members[i] = seat.value, seat.member
 	}
-	if next.table != old.table {
+	rebuilt := next.table != old.table
+	if rebuilt {
 		b.rebuilds++
 		b.last = next.Rebuilt
-		s.before, s.became = old.table, make([]int, len(old.members))
-		for i, m := range old.members {
-			s.became[i] = m.index
-		}
-	} else {
-		s.before, s.became = old.before, old.became
 	}
-	b.current.Store(s)
-	b.publish(nil)
+	if b.opts.SlowStart.Window > 0 {
+		s.past = old.handDown(rebuilt)
+	}
+	b.publish(s, nil)
 }
 
-// publish brings the states up to date: one that has changed, or all of them.
-// Balancer.mu is held.
-func (b *Balancer[T]) publish(changed *member[T]) {
-	old := b.current.Load()
-	s := *old
-	s.panicked = b.panics(b.usable, b.staying)
-	slow := b.opts.SlowStart.Window
-	if changed != nil && s.panicked == old.panicked && slow == 0 {
+// publish brings the states of a snapshot up to date, one that has changed or all
+// of them, and makes it the one to pick from. Balancer.mu is held.
+func (b *Balancer[T]) publish(s snapshot[T], changed *member[T]) {
+	panicked := b.panics(b.usable, b.staying)
+	if changed != nil && s.panicked == panicked && b.opts.SlowStart.Window == 0 {
 		if changed.index < 0 {
 			return
 		}
-		s.states = slices.Clone(old.states)
-		s.states[changed.index] = changed.state(s.panicked)
-		b.current.Store(&s)
-		return
-	}
-	s.states = make([]State, len(s.members))
-	for i, m := range s.members {
-		s.states[i] = m.state(s.panicked)
-	}
-	s.ups = nil
-	if slow > 0 && !s.panicked {
+		s.states = slices.Clone(s.states)
+		s.states[changed.index] = changed.state(panicked)
+	} else {
+		s.panicked = panicked
+		s.states = make([]State, len(s.members))
+		for i, m := range s.members {
+			s.states[i] = m.state(panicked)
+		}
 		b.markWarming(&s)
 	}
-	if s.ups == nil { // nobody is warming
-		s.before, s.became = nil, nil
+	if b.opts.BalanceFactor > 0 {
+		s.shares = b.shares(s.members, func(i int) bool { return s.used(i) })
 	}
 	b.current.Store(&s)
 }
 
-// markWarming finds out which of the ready ones are in slow start.
-func (b *Balancer[T]) markWarming(s *snapshot[T]) {
-	now := time.Since(b.epoch)
-	s.oldest = now
-	for i, m := range s.members {
-		if s.states[i] == StateReady {
-			s.oldest = min(s.oldest, m.up)
+// shares returns the members' shares of the weights of those that count, 0 for
+// the others, as Envoy computes them from its hosts in use. Balancer.mu is held.
+func (b *Balancer[T]) shares(members []*member[T], counts func(i int) bool) []float64 {
+	var t Table
+	var counted []int
+	for i, m := range members {
+		if counts(i) {
+			t.order = append(t.order, uint32(len(counted)))
+			t.backends = append(t.backends, m.backend)
+			counted = append(counted, i)
 		}
 	}
-	for i, m := range s.members {
-		if s.states[i] == StateReady && m.up > s.oldest && now-m.up < b.opts.SlowStart.Window {
-			if s.ups == nil {
-				s.ups = make([]time.Duration, len(s.members))
-			}
-			s.states[i], s.ups[i] = StateWarming, m.up
-		}
+	shares := make([]float64, len(members))
+	for i, share := range b.weigher.sharesOf(&t, b.opts.Table.LocalityWeights) {
+		shares[counted[i]] = share
 	}
+	return shares
 }
 
 // follow has the table built that is of the healthy backends, if that is what is
@@ -221,10 +209,11 @@ func (b *Balancer[T]) rebuildOnce() (more bool) {
 	next := b.build(tabled)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if next.err != nil { // the last table stays until health changes again
+	if next.err != nil {
+		// The last table stays until health changes, or has changed meanwhile.
 		b.failed = next.err
-		b.rebuilding = false
-		return false
+		b.rebuilding = !slices.Equal(tabled, b.tabled(b.seats()))
+		return b.rebuilding
 	}
 	b.place(tabled, next)
 	return true
