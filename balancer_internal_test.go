@@ -1,0 +1,147 @@
+package maglev
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A gate is a Hash that stops the build that comes to it once it is closed.
+type gate struct {
+	shut    atomic.Bool
+	entered chan struct{}
+	open    chan struct{}
+}
+
+func newGate() *gate { return &gate{entered: make(chan struct{}), open: make(chan struct{})} }
+
+func (g *gate) hash(key string, seed uint64) uint64 {
+	if g.shut.CompareAndSwap(true, false) {
+		g.entered <- struct{}{}
+		<-g.open
+	}
+	return XXHash(key, seed)
+}
+
+func gated(t *testing.T, opts BalancerOptions) (*Balancer[int], *gate) {
+	g := newGate()
+	opts.Table.Hash = g.hash
+	opts.Table.TableSize = 251
+	b, err := NewBalancer[int](opts)
+	require.NoError(t, err)
+	return b, g
+}
+
+func some(n int) []Member[int] {
+	members := make([]Member[int], n)
+	for i := range members {
+		members[i] = Member[int]{Backend: Backend{Name: fmt.Sprintf("%04d", i)}, Value: i}
+	}
+	return members
+}
+
+// While one table is being built a hundred sets are asked for: one more table is
+// built, the last one's, and all of them return.
+func TestUpdatesDuringABuildCoalesce(t *testing.T) {
+	b, g := gated(t, BalancerOptions{})
+	g.shut.Store(true)
+	var all sync.WaitGroup
+	all.Go(func() { require.NoError(t, b.Update(some(1))) })
+	<-g.entered
+	for n := 2; n <= 101; n++ {
+		all.Go(func() {
+			require.NoError(t, b.Update(some(n)))
+			require.Len(t, b.Stats().Backends, 101)
+		})
+		for asked(b) < uint64(n) { // it waits for the first by now, or soon
+			runtime.Gosched()
+		}
+	}
+	require.Empty(t, b.Stats().Backends, "nothing is in place yet")
+	g.open <- struct{}{}
+	all.Wait()
+	require.EqualValues(t, 2, b.Stats().Rebuilds)
+	require.Nil(t, b.pending, "no set is kept")
+}
+
+func asked(b *Balancer[int]) uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.asked
+}
+
+// A Hash of the caller's that panics does not stop the Balancer, nor empty it.
+func TestUpdateAfterAPanicInHash(t *testing.T) {
+	panics := false
+	b, err := NewBalancer[int](BalancerOptions{Table: Options{TableSize: 251, Hash: func(key string, seed uint64) uint64 {
+		if panics {
+			panic("hash")
+		}
+		return XXHash(key, seed)
+	}}})
+	require.NoError(t, err)
+	require.NoError(t, b.Update(some(3)))
+	panics = true
+	require.Panics(t, func() { _ = b.Update(some(4)) })
+	require.Len(t, b.Stats().Backends, 3)
+	panics = false
+	// Somebody who had asked before the panic, and comes now, carries it out.
+	_, err = b.settle(2)
+	require.NoError(t, err)
+	require.Len(t, b.Stats().Backends, 4)
+	require.NoError(t, b.Update(some(5)))
+	require.Len(t, b.Stats().Backends, 5)
+}
+
+// A set that a good one has overtaken is in place as far as its caller is
+// concerned, though a bad one came after both.
+func TestABadSetIsNoErrorOfEarlierOnes(t *testing.T) {
+	b, err := NewBalancer[int](BalancerOptions{Table: Options{TableSize: 251}})
+	require.NoError(t, err)
+	require.NoError(t, b.Update(some(1)))
+	require.NoError(t, b.Update(some(2)))
+	b.settled, b.outcome = 3, ErrTableSize
+	_, err = b.settle(1)
+	require.NoError(t, err)
+	_, err = b.settle(2)
+	require.NoError(t, err)
+	_, err = b.settle(3)
+	require.ErrorIs(t, err, ErrTableSize)
+}
+
+// In Rebuild mode changes of health during a build are caught up with by one more.
+func TestRebuildsOfHealthCoalesce(t *testing.T) {
+	b, g := gated(t, BalancerOptions{Unhealthy: Rebuild, PanicThreshold: new(0)})
+	require.NoError(t, b.Update(some(50)))
+	g.shut.Store(true)
+	require.NoError(t, b.SetHealth("0000", false))
+	<-g.entered
+	for i := 1; i < 50; i++ {
+		require.NoError(t, b.SetHealth(fmt.Sprintf("%04d", i), i%2 == 0))
+	}
+	for hash := range uint64(251) { // it spills meanwhile
+		value, ok := b.Pick(hash)
+		require.True(t, ok)
+		require.True(t, value != 0 && value%2 == 0)
+	}
+	g.open <- struct{}{}
+	waitRebuilt(b)
+	require.EqualValues(t, 3, b.Stats().Rebuilds)
+	require.Equal(t, 24, b.current.Load().table.Len())
+}
+
+func waitRebuilt(b *Balancer[int]) {
+	for {
+		b.mu.Lock()
+		busy := b.rebuilding
+		b.mu.Unlock()
+		if !busy {
+			return
+		}
+		runtime.Gosched()
+	}
+}
