@@ -38,7 +38,7 @@ func (m *Monitor) watch(ctx context.Context, b *Backend) {
 			return
 		}
 		var err error
-		err, late = m.probe(ctx, b.name, late)
+		late, err = m.probe(ctx, b.name, late)
 		<-m.probing
 		m.record(b, err)
 
@@ -59,14 +59,14 @@ func (c *Check) pause() time.Duration {
 }
 
 // probe makes one check, in a goroutine of its own, so that one which does not heed
-// its context fails in time as well. It also returns where the result will come
-// from if that is still running.
-func (m *Monitor) probe(ctx context.Context, name string, late <-chan error) (err error, running <-chan error) {
+// its context fails in time as well. If that is still running, it also returns where
+// the result will come from.
+func (m *Monitor) probe(ctx context.Context, name string, late <-chan error) (running <-chan error, err error) {
 	select {
 	case <-late:
 	default:
 		if late != nil {
-			return errStillRunning, late
+			return late, errStillRunning
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.check.Timeout)
@@ -81,7 +81,7 @@ func (m *Monitor) probe(ctx context.Context, name string, late <-chan error) (er
 	if ctx.Err() != nil { // whether the Probe or the context was seen first
 		err = fmt.Errorf("no answer within %v: %w", m.check.Timeout, ctx.Err())
 	}
-	return err, running
+	return running, err
 }
 
 // guarded calls a Probe and makes a panic its error: a check that cannot be carried

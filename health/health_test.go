@@ -55,6 +55,16 @@ func (r *recorder) take() []string {
 	return log
 }
 
+// forget makes the recorder know nothing, and refuse these names from now on.
+func (r *recorder) forget(unknown ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last, r.unknown = nil, make(map[string]bool)
+	for _, name := range unknown {
+		r.unknown[name] = true
+	}
+}
+
 func (r *recorder) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,7 +133,7 @@ func TestUpdateTellsEveryVerdict(t *testing.T) {
 	report(m.Backend("a"), 5, health.ServerError)
 	require.Equal(t, []string{"a false"}, r.take())
 
-	r.last = nil // a balancer that has forgotten
+	r.forget()
 	m.Update([]string{"a", "b"})
 	require.False(t, r.healthy(t, "a"))
 	require.True(t, r.healthy(t, "b"))
@@ -157,7 +167,7 @@ func TestRefusedVerdictIsToldByTheNextUpdate(t *testing.T) {
 	m.Update([]string{"a"})
 	report(m.Backend("a"), 5, health.LocalError)
 	require.ErrorIs(t, status(t, m, "a").SetterError, errUnknown)
-	r.unknown = nil
+	r.forget()
 	m.Update([]string{"a"})
 	require.False(t, r.healthy(t, "a"))
 	require.NoError(t, status(t, m, "a").SetterError)
@@ -172,9 +182,7 @@ func TestRefusedVerdictIsToldAfterTheNextCheck(t *testing.T) {
 		time.Sleep(time.Second)
 		require.ErrorIs(t, status(t, m, "a").SetterError, errUnknown)
 		require.LessOrEqual(t, r.count(), 2, "refused again and again, without a reason to try")
-		r.mu.Lock()
-		r.unknown = nil
-		r.mu.Unlock()
+		r.forget()
 		time.Sleep(10 * time.Second)
 		require.False(t, r.healthy(t, "a"))
 		require.NoError(t, status(t, m, "a").SetterError)
@@ -201,6 +209,54 @@ func TestSetterMayCallTheMonitor(t *testing.T) {
 		require.True(t, r.healthy(t, "c"))
 		require.NoError(t, m.Close())
 	})
+}
+
+// A name that the balancer has lost by the time of an Update, and has again later.
+func TestVerdictThatAnUpdateCouldNotTellIsToldAfterTheNextCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r recorder
+		m := mustNew(t, &r, health.Options{Check: &health.Check{Probe: failing, Jitter: health.Off}})
+		m.Update([]string{"a"})
+		synctest.Wait()
+		require.Equal(t, []string{"a false"}, r.take())
+		r.forget("a")
+		m.Update([]string{"a"})
+		r.forget()
+		time.Sleep(11 * time.Second)
+		require.False(t, r.healthy(t, "a"))
+		require.NoError(t, m.Close())
+	})
+}
+
+func TestVerdictThatChangesWhileItIsToldIsToldAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := recorder{during: func(_ string, healthy bool) {
+			if !healthy {
+				time.Sleep(40 * time.Second) // the ejection ends after 30 s
+			}
+		}}
+		m := mustNew(t, &r, health.Options{Outlier: &health.Outlier{}})
+		m.Update([]string{"a"})
+		report(m.Backend("a"), 5, health.ServerError)
+		require.Equal(t, []string{"a false", "a true"}, r.take())
+		require.NoError(t, m.Close())
+	})
+}
+
+func TestBackendThatHasLeftIsNotTold(t *testing.T) {
+	var r recorder
+	m := mustNew(t, &r, health.Options{Outlier: &health.Outlier{MaxEjectedPercent: 100}})
+	defer m.Close()
+	m.Update([]string{"a", "b"})
+	r.during = func(name string, healthy bool) {
+		if name == "a" && !healthy {
+			r.during = nil
+			report(m.Backend("b"), 5, health.ServerError) // its verdict waits for this one
+			m.Update([]string{"a"})
+		}
+	}
+	report(m.Backend("a"), 5, health.ServerError)
+	require.Equal(t, []string{"a false"}, r.take())
 }
 
 // Whatever happens at once, verdicts of a name do not overtake each other: when all
@@ -277,7 +333,7 @@ func TestCloseMayBeCalledAgainAndEndsEverything(t *testing.T) {
 		require.NoError(t, m.Close())
 		require.Equal(t, was, m.Status())
 		calls := r.count()
-		report(b, 100, health.ServerError)
+		report(b, 103, health.ServerError)
 		m.Update([]string{"c"})
 		time.Sleep(time.Hour)
 		require.Equal(t, calls, r.count())

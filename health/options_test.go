@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -53,17 +55,27 @@ func TestNewRefusesNobodyToTell(t *testing.T) {
 	require.ErrorIs(t, err, health.ErrOption)
 }
 
-// The longest of everything neither overflows nor panics.
+// The longest of everything does not overflow.
 func TestNewTakesTheLongestDurations(t *testing.T) {
-	m := mustNew(t, new(recorder), health.Options{
-		Check: &health.Check{Probe: passing, Interval: math.MaxInt64, Timeout: math.MaxInt64, Jitter: 1},
-		Outlier: &health.Outlier{
-			BaseEjection: math.MaxInt64, MaxEjection: math.MaxInt64, Interval: math.MaxInt64,
-		},
+	synctest.Test(t, func(t *testing.T) {
+		var checks atomic.Int64
+		m := mustNew(t, new(recorder), health.Options{
+			Check: &health.Check{
+				Probe:    func(context.Context, string) error { checks.Add(1); return nil },
+				Interval: math.MaxInt64, Timeout: math.MaxInt64, Jitter: 1,
+			},
+			Outlier: &health.Outlier{
+				BaseEjection: math.MaxInt64, MaxEjection: math.MaxInt64, Interval: math.MaxInt64,
+			},
+		})
+		m.Update([]string{"a"})
+		time.Sleep(time.Hour)
+		report(m.Backend("a"), 5, health.ServerError)
+		time.Sleep(10000 * time.Hour)
+		require.EqualValues(t, 1, checks.Load())
+		require.False(t, status(t, m, "a").Healthy)
+		require.NoError(t, m.Close())
 	})
-	m.Update([]string{"a"})
-	report(m.Backend("a"), 5, health.ServerError)
-	require.NoError(t, m.Close())
 }
 
 func TestOptionsAreCopied(t *testing.T) {
