@@ -6,6 +6,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 )
@@ -144,4 +147,29 @@ func waitRebuilt(b *Balancer[int]) {
 		}
 		runtime.Gosched()
 	}
+}
+
+// The table of before, kept for the keys that are not taken over yet, is let go
+// once they are.
+func TestSlowStartLetsGoOfOldTables(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const window = time.Minute
+		b, err := NewBalancer[int](BalancerOptions{SlowStart: SlowStart{Window: window}})
+		require.NoError(t, err)
+		require.NoError(t, b.Update(some(3)))
+		time.Sleep(time.Second)
+		require.Nil(t, b.current.Load().past)
+		old := weak.Make(b.current.Load().table)
+		for n := 4; n <= 20; n++ {
+			require.NoError(t, b.Update(some(n)))
+			require.Len(t, b.current.Load().past, min(n-3, maxPast))
+		}
+		time.Sleep(window)
+		for hash := range uint64(100) {
+			_, _ = b.Pick(hash)
+		}
+		require.Nil(t, b.current.Load().past)
+		runtime.GC()
+		require.Nil(t, old.Value())
+	})
 }

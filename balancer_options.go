@@ -69,10 +69,9 @@ const (
 // SlowStart is Envoy's slow_start_config, as a share of keys in place of a share
 // of weight: a backend that has been up for t takes
 // max(MinPercent/100, (t/Window)^(1/Aggression)) of its keys. What it has taken it
-// keeps; the others stay where they were, in the order of [Table.Candidates] if
-// that is down. If the backend that has been up longest is younger than
-// Window, its age takes Window's place: so nothing happens where all are new.
-// Nor does it in panic.
+// keeps; the others are where they would be without it: as a rule, where they were.
+// If the backend that has been up longest is younger than Window, its age takes
+// Window's place: so nothing happens where all are new. Nor does it in panic.
 type SlowStart struct {
 	// Window is how long it takes. Default (0): there is no slow start.
 	Window time.Duration
