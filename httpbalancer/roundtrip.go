@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/maglev-lb/maglev/hashpolicy"
 	"github.com/maglev-lb/maglev/health"
 	"github.com/maglev-lb/maglev/retry"
 )
@@ -18,7 +19,7 @@ import (
 // [ErrClosed], [ErrNoBackend] or [ErrNoKey], or is the context's if that ends before
 // there is a set of backends.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	hash, cookie, err := t.admit(req)
+	hash, cookies, err := t.admit(req)
 	if err != nil {
 		closeBody(req)
 		return nil, err
@@ -42,52 +43,50 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		t.requests.failed.Add(1)
 		return nil, &Error{a.conn.name, a.number, err}
 	}
-	if cookie != "" {
+	for _, cookie := range cookies {
 		resp.Header.Add("Set-Cookie", cookie)
 	}
 	a.respond(resp)
 	return resp, nil
 }
 
-// admit returns the hash of a request that may be sent, and the cookie that its
+// admit returns the hash of a request that may be sent, and the cookies that its
 // response is to set.
-func (t *Transport) admit(req *http.Request) (hash uint64, cookie string, err error) {
+func (t *Transport) admit(req *http.Request) (hash uint64, cookies []string, err error) {
 	if t.balancer == nil || t.closed.Load() {
-		return 0, "", fmt.Errorf("httpbalancer: RoundTrip: %w, or it was not made by New", ErrClosed)
+		return 0, nil, fmt.Errorf("httpbalancer: RoundTrip: %w, or it was not made by New", ErrClosed)
 	}
 	if req.URL == nil {
-		return 0, "", errors.New("httpbalancer: RoundTrip: Request.URL is nil")
+		return 0, nil, errors.New("httpbalancer: RoundTrip: Request.URL is nil")
 	}
 	if t.opts.Discover != nil {
 		select {
 		case <-t.settled:
 		case <-req.Context().Done():
 			found, _ := t.discovery.last()
-			return 0, "", fmt.Errorf("httpbalancer: %w yet, and discovery says %v: %w", ErrNoBackend, found, context.Cause(req.Context()))
+			return 0, nil, fmt.Errorf("httpbalancer: %w yet, and discovery says %v: %w", ErrNoBackend, found, context.Cause(req.Context()))
 		}
 	}
-	hash, cookie, ok := t.hash(req)
+	hash, ok, cookies := t.hash(req)
 	switch {
 	case ok:
-		return hash, cookie, nil
+		return hash, cookies, nil
 	case t.opts.NoKey == Refuse:
 		t.requests.noKey.Add(1)
-		return 0, "", fmt.Errorf("httpbalancer: RoundTrip: %w: neither its context nor Options.Hash gives it one; use WithKey or WithHash, or set Options.NoKey to Random", ErrNoKey)
+		return 0, nil, fmt.Errorf("httpbalancer: RoundTrip: %w: neither its context nor Options.Hash gives it one; use WithKey or WithHash, or set Options.NoKey to Random", ErrNoKey)
 	}
-	return rand.Uint64(), "", nil
+	return rand.Uint64(), nil, nil
 }
 
-func (t *Transport) hash(req *http.Request) (hash uint64, cookie string, ok bool) {
+// hash returns what the request's context or Options.Hash makes its hash.
+func (t *Transport) hash(req *http.Request) (hash uint64, ok bool, cookies []string) {
 	if c, ok := req.Context().Value(keyOf).(*choice); ok {
 		if c.isKey {
-			return t.opts.Balancer.Table.Hash(c.key, 0), "", true
+			return t.opts.Balancer.Table.Hash(c.key, 0), true, nil
 		}
-		return c.hash, "", true
+		return c.hash, true, nil
 	}
-	if len(t.opts.Hash) == 0 {
-		return 0, "", false
-	}
-	return 0, "", false
+	return t.opts.Hash.HashAndCookies(hashpolicy.HTTP(req))
 }
 
 // begin prepares an attempt at the first candidate that has not been tried. It
