@@ -3,6 +3,7 @@ module github.com/maglev-lb/maglev/bench
 go 1.26
 
 require (
+	github.com/bufbuild/httplb v0.4.1
 	github.com/kkdai/maglev v0.2.0
 	github.com/maglev-lb/maglev v0.0.0
 	github.com/serialx/hashring v0.0.0-20200727003509-22c0c7ab6b1b
@@ -15,6 +16,9 @@ require (
 	github.com/dgryski/go-farm v0.0.0-20240924180020-3414d57e47da // indirect
 	github.com/twmb/murmur3 v1.2.2 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/net v0.38.0 // indirect
+	golang.org/x/sync v0.12.0 // indirect
+	golang.org/x/text v0.23.0 // indirect
 )
 
 replace github.com/maglev-lb/maglev => ../
