@@ -89,6 +89,20 @@ func awaitTable(b *maglev.Balancer[*int], n int) {
 	}
 }
 
+// awaitNames waits until the table in place is of these names, sorted.
+func awaitNames(b *maglev.Balancer[*int], names []string) {
+	for {
+		var placed []string
+		for _, c := range b.Candidates(0) {
+			placed = append(placed, c.Name)
+		}
+		if slices.Sort(placed); slices.Equal(placed, names) {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
 func TestRebuildIsATableOfTheHealthyOnes(t *testing.T) {
 	members := fleet(20)
 	b, err := maglev.NewBalancer[*int](maglev.BalancerOptions{Unhealthy: maglev.Rebuild})
