@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -89,15 +90,19 @@ func awaitTable(b *maglev.Balancer[*int], n int) {
 	}
 }
 
-// awaitNames waits until the table in place is of these names, sorted.
-func awaitNames(b *maglev.Balancer[*int], names []string) {
-	for {
+// awaitNames waits until the table in place is of these names, sorted. A fuzzer
+// would not notice that it waits for ever.
+func awaitNames(t *testing.T, b *maglev.Balancer[*int], names []string) {
+	for start := time.Now(); ; {
 		var placed []string
 		for _, c := range b.Candidates(0) {
 			placed = append(placed, c.Name)
 		}
 		if slices.Sort(placed); slices.Equal(placed, names) {
 			return
+		}
+		if time.Since(start) > 10*time.Second {
+			require.Equal(t, names, placed, "for ten seconds")
 		}
 		runtime.Gosched()
 	}

@@ -231,7 +231,7 @@ func checkBalancer(t *testing.T, options, ops []byte) {
 			for i := range int(op) % 3 {
 				tried = append(tried, fmt.Sprintf("b%d", int(y)%12+i))
 			}
-			awaitModel(b, model)
+			awaitModel(t, b, model)
 			want := model.pick(t, hash, bounded, tried)
 			lease, ok := b.Acquire(hash, tried...)
 			require.Equal(t, want != nil, ok)
@@ -242,7 +242,7 @@ func checkBalancer(t *testing.T, options, ops []byte) {
 				model.leases = append(model.leases, modelledLease{want, &lease})
 			}
 		}
-		awaitModel(b, model)
+		awaitModel(t, b, model)
 		compare(t, b, model, hash, bounded)
 		require.Equal(t, model.drained, told)
 		model.drained, told = nil, nil
@@ -250,7 +250,7 @@ func checkBalancer(t *testing.T, options, ops []byte) {
 }
 
 // awaitModel waits until the table is that of the backends it is to have.
-func awaitModel(b *maglev.Balancer[*int], model *balancerModel) {
+func awaitModel(t *testing.T, b *maglev.Balancer[*int], model *balancerModel) {
 	if model.opts.Unhealthy == maglev.Spill {
 		return
 	}
@@ -259,7 +259,7 @@ func awaitModel(b *maglev.Balancer[*int], model *balancerModel) {
 		names = append(names, of.member.Name)
 	}
 	slices.Sort(names)
-	awaitNames(b, names)
+	awaitNames(t, b, names)
 }
 
 func compare(t *testing.T, b *maglev.Balancer[*int], model *balancerModel, hash uint64, bounded bool) {
