@@ -43,14 +43,15 @@ func TestLookupsDuringSwapsMeetOneGeneration(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, b.Update(sets[0]))
 
+	const batch = 1000
 	var done, wrong atomic.Int64
+	var swapped atomic.Bool
 	var seen [4]atomic.Int64
 	var readers sync.WaitGroup
-	for reader := range 2 {
+	for reader := range int64(2) {
 		readers.Go(func() {
-			const batch = 10000
 			hash := uint64(reader) << 63
-			for done.Add(batch) <= lookups {
+			for !swapped.Load() || done.Load() < lookups {
 				var of [4]int64
 				bad := int64(0)
 				for range batch {
@@ -61,6 +62,7 @@ func TestLookupsDuringSwapsMeetOneGeneration(t *testing.T) {
 					}
 					of[v.set]++
 				}
+				done.Add(batch)
 				wrong.Add(bad)
 				for set := range of {
 					seen[set].Add(of[set])
@@ -68,12 +70,15 @@ func TestLookupsDuringSwapsMeetOneGeneration(t *testing.T) {
 			}
 		})
 	}
-	for swap := range swaps { // spread over the lookups
-		for done.Load() < swap*(lookups/swaps) {
+	// The swaps are spread over the lookups, and each set stays for three batches:
+	// of two readers, one has begun one of them after the swap.
+	for swap := range swaps {
+		require.NoError(t, b.Update(sets[(swap+1)%int64(len(sets))]))
+		for until := max(done.Load()+3*batch, (swap+1)*(lookups/swaps)); done.Load() < until; {
 			runtime.Gosched()
 		}
-		require.NoError(t, b.Update(sets[(swap+1)%int64(len(sets))]))
 	}
+	swapped.Store(true)
 	readers.Wait()
 	require.Zero(t, wrong.Load())
 	total := int64(0)
