@@ -123,6 +123,33 @@ func TestBoundsGrowWhereOthersAreDown(t *testing.T) {
 	}
 }
 
+// Where all that have not been tried are at their bounds the least loaded of them
+// gets the request, rather than one that has been tried.
+func TestTheLeastLoadedGetsWhatNobodyHasRoomFor(t *testing.T) {
+	b := balancer(t, 3, maglev.BalancerOptions{BalanceFactor: 100, MinInFlight: 1, PanicThreshold: new(0)})
+	load := func(name string, requests int) {
+		for _, m := range fleet(3) {
+			require.NoError(t, b.SetHealth(m.Name, m.Name == name))
+		}
+		for range requests {
+			lease, ok := b.Acquire(1)
+			require.True(t, ok)
+			require.Equal(t, name, lease.Name)
+		}
+	}
+	load("10.0.0.0:80", 9)
+	load("10.0.0.1:80", 7) // of 17, with the next, a third is 6
+	for _, m := range fleet(3) {
+		require.NoError(t, b.SetHealth(m.Name, true))
+	}
+	for hash := range uint64(50) {
+		lease, ok := b.Acquire(hash, "10.0.0.2:80")
+		require.True(t, ok)
+		require.Equal(t, "10.0.0.1:80", lease.Name)
+		lease.Release()
+	}
+}
+
 // stayed simulates a load: each request finds so many in flight, and one of them,
 // chosen at random, ends after it. It returns the share of requests that left the
 // backend of their key, and the mean of max/mean in flight.

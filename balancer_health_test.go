@@ -54,10 +54,10 @@ func TestExactlyAFailedBackendsKeysMove(t *testing.T) {
 	require.EqualValues(t, 1, b.Stats().Rebuilds)
 }
 
-// Of N = 50 the others get a mean of 20000 of the failed one's keys, with a
-// standard deviation of 0.7 %: 1.10 is far beyond chance.
+// Of N = 50 the others get a mean of 5000 of the failed one's keys, with a
+// standard deviation of 1.4 %: 1.10 is far beyond chance.
 func TestAFailedBackendsKeysSpreadEvenlyOverTheOthers(t *testing.T) {
-	const n, mean = 50, 20000
+	const n, mean = 50, 5000
 	b := balancer(t, n, maglev.BalancerOptions{})
 	table := mustNew(t, backendsOf(fleet(n)), maglev.Options{})
 	require.NoError(t, b.SetHealth("10.0.0.0:80", false))
@@ -84,9 +84,11 @@ func statsOf[T any](b *maglev.Balancer[T], name string) maglev.BackendStats {
 }
 
 // awaitTable waits until a table of so many backends is in place.
-func awaitTable(b *maglev.Balancer[*int], n int) {
-	for len(b.Candidates(0)) != n {
-		runtime.Gosched()
+func awaitTable(t *testing.T, b *maglev.Balancer[*int], n int) {
+	for start := time.Now(); len(b.Candidates(0)) != n; runtime.Gosched() {
+		if time.Since(start) > 10*time.Second {
+			require.Len(t, b.Candidates(0), n, "for ten seconds")
+		}
 	}
 }
 
@@ -117,7 +119,7 @@ func TestRebuildIsATableOfTheHealthyOnes(t *testing.T) {
 		require.NoError(t, b.SetHealth(members[i].Name, false))
 	}
 	require.NoError(t, b.SetDraining(members[8].Name, true))
-	awaitTable(b, 16)
+	awaitTable(t, b, 16)
 	healthy := slices.Concat(members[:3], members[6:8], members[9:])
 	requirePicksOf(t, b, healthy, maglev.Options{})
 	down := statsOf(b, members[4].Name)
@@ -131,14 +133,14 @@ func TestRebuildIsATableOfTheHealthyOnes(t *testing.T) {
 	for i := range 12 {
 		require.NoError(t, b.SetHealth(members[i].Name, false))
 	}
-	awaitTable(b, 18)
+	awaitTable(t, b, 18)
 	require.True(t, b.Stats().Panic)
 	requirePicksOf(t, b, slices.Concat(members[:8], members[9:19]), maglev.Options{})
 	for i := range 12 {
 		require.NoError(t, b.SetHealth(members[i].Name, true))
 	}
 	require.NoError(t, b.SetDraining(members[8].Name, false))
-	awaitTable(b, 19)
+	awaitTable(t, b, 19)
 	requirePicksOf(t, b, members[:19], maglev.Options{})
 }
 
@@ -177,7 +179,7 @@ func TestWhatRebuildMovesBesidesTheFailedBackendsKeys(t *testing.T) {
 		percent      float64
 	}{
 		{10, 65537, 30, 0.24}, {100, 65537, 20, 0.56}, {1000, 65537, 10, 0.57},
-		{10, 655373, 10, 0.07}, {100, 655373, 5, 0.14}, {1000, 655373, 3, 0.33},
+		{10, 655373, 6, 0.07}, {100, 655373, 3, 0.14}, {1000, 655373, 2, 0.33},
 	} {
 		if testing.Short() && figure.m > 65537 {
 			continue

@@ -15,7 +15,7 @@ import (
 
 const (
 	window = 100 * time.Second
-	keys   = 30000
+	keys   = 20000
 )
 
 func slow(s maglev.SlowStart) maglev.BalancerOptions {
@@ -41,7 +41,7 @@ func picksOf(t *testing.T, b *maglev.Balancer[*int]) []int {
 }
 
 // The share of its keys that a new backend has follows the formula. Of about
-// 30000/11 keys the standard deviation of a share is less than 1 %; 4 % is allowed.
+// 20000/11 keys the standard deviation of a share is at most 1.2 %; 4.7 % is allowed.
 func TestSlowStartFollowsTheFormula(t *testing.T) {
 	for _, s := range []maglev.SlowStart{
 		{}, {Aggression: 1}, {Aggression: 2}, {Aggression: 0.5}, {MinPercent: 40}, {MinPercent: 1, Aggression: 2},
@@ -60,7 +60,7 @@ func TestSlowStartFollowsTheFormula(t *testing.T) {
 			if s.MinPercent > 0 {
 				least = float64(s.MinPercent) / 100
 			}
-			for at := time.Duration(0); at <= window; at += window / 20 {
+			for at := time.Duration(0); at <= window; at += window / 10 {
 				its, taken := 0, 0
 				for i, pick := range picksOf(t, b) {
 					if table.Lookup(maglev.XXHash(fmt.Sprint(i), 0)) == 10 {
@@ -73,14 +73,14 @@ func TestSlowStartFollowsTheFormula(t *testing.T) {
 					}
 				}
 				want := max(least, math.Pow(float64(at)/float64(window), 1/aggression))
-				require.InDelta(t, want, float64(taken)/float64(its), 0.04, "%+v at %v", s, at)
+				require.InDelta(t, want, float64(taken)/float64(its), 0.047, "%+v at %v", s, at)
 				state := maglev.StateWarming
 				if at == window {
 					state = maglev.StateReady
 					require.Equal(t, its, taken)
 				}
 				require.Equal(t, state, statsOf(b, "new").State, "at %v", at)
-				time.Sleep(window / 20)
+				time.Sleep(window / 10)
 			}
 		})
 	}
@@ -173,7 +173,7 @@ func TestSlowStartOfARecoveredBackend(t *testing.T) {
 				}
 				require.GreaterOrEqual(t, back, last)
 				last = back
-				require.InDelta(t, max(0.1, float64(at)/float64(window)), float64(back)/float64(back+away), 0.04)
+				require.InDelta(t, max(0.1, float64(at)/float64(window)), float64(back)/float64(back+away), 0.047)
 				time.Sleep(window / 10)
 			}
 			require.Equal(t, maglev.StateReady, statsOf(b, "10.0.0.4:80").State)
@@ -214,7 +214,7 @@ func TestSlowStartOfManyAtOnce(t *testing.T) {
 				has++
 			}
 		}
-		require.InDelta(t, 0.9, float64(has)/float64(had), 0.04)
+		require.InDelta(t, 0.9, float64(has)/float64(had), 0.047)
 	})
 	synctest.Test(t, func(t *testing.T) {
 		b := balancer(t, 10, slow(maglev.SlowStart{}))
@@ -226,5 +226,30 @@ func TestSlowStartOfManyAtOnce(t *testing.T) {
 		require.NoError(t, b.SetHealth("10.0.0.0:80", true))
 		require.True(t, b.Stats().Panic)
 		require.Equal(t, up, picksOf(t, b))
+	})
+}
+
+// Only keys of warming backends go where they were before: those of one that is
+// down follow the table's candidates.
+func TestSlowStartIsNothingToTheKeysOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := balancer(t, 10, slow(maglev.SlowStart{}))
+		time.Sleep(window)
+		members := fleet(11)
+		require.NoError(t, b.Update(members))
+		require.NoError(t, b.SetHealth(members[3].Name, false))
+		table := mustNew(t, backendsOf(members), maglev.Options{TableSize: 5003})
+		for i, pick := range picksOf(t, b) {
+			hash := maglev.XXHash(fmt.Sprint(i), 0)
+			if table.Lookup(hash) != 3 {
+				continue
+			}
+			for next := range table.Candidates(hash) {
+				if next == pick {
+					break
+				}
+				require.Contains(t, []int{3, 10}, next, "key %d", i)
+			}
+		}
 	})
 }
