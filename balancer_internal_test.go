@@ -164,7 +164,9 @@ func TestSlowStartLetsGoOfOldTables(t *testing.T) {
 			require.NoError(t, b.Update(some(n)))
 			require.Len(t, b.current.Load().past, min(n-3, maxPast))
 		}
+		require.Equal(t, StateWarming, b.Stats().Backends[10].State)
 		time.Sleep(window)
+		require.Equal(t, StateReady, b.Stats().Backends[10].State, "though nobody has picked yet")
 		for hash := range uint64(100) {
 			_, _ = b.Pick(hash)
 		}
