@@ -9,17 +9,18 @@ import (
 	"github.com/maglev-lb/maglev"
 )
 
-// Cookie hashes the value of a cookie, without the quotes around it: Envoy's
-// cookie policy without a ttl. The first cookie of the name counts, of all Cookie
-// lines; an empty one is as good as none. Names are compared with case.
+type cookie struct {
+	name   string
+	suffix string // of a generated one: what follows its value; "" generates none
+	err    error
+}
+
+// Cookie hashes the value of a cookie, without the quotes that may be around it:
+// Envoy's cookie policy without a ttl. The first cookie of that name counts, on
+// whichever line. There is no hash if there is none or it is empty. Names are compared with
+// case.
 func Cookie(name string) Policy {
-	if !isToken(name) {
-		return wrong("Cookie", "name", name, "a cookie's name, such as session")
-	}
-	return of("Cookie", func(r Request) (string, bool) {
-		value := cookie(r, name)
-		return value, value != ""
-	})
+	return Policy{kind: &cookie{name: name, err: checkCookie("Cookie: name", name)}}
 }
 
 // A NewCookie says what cookie is generated where one is missing.
@@ -27,56 +28,75 @@ type NewCookie struct {
 	// Name is the cookie's. Required.
 	Name string
 
-	// TTL is its Max-Age, in whole seconds. Default (0): it lasts for the
-	// browser's session.
+	// TTL is its Max-Age, in whole seconds. Default (0): none, so that it lasts
+	// for the browser's session.
 	TTL time.Duration
 
-	// Path is where the browser sends it. Default (""): where it comes from.
+	// Path is its Path, where browsers send it. Default (""): none, which to
+	// them is the directory of the request's path.
 	Path string
 
-	// Attributes are put after that, such as {"SameSite", "Lax"} and {"Secure",
-	// ""}. HttpOnly is always there. Default (nil): none.
+	// Attributes come after that. HttpOnly is always there. Default (nil):
+	// none.
 	Attributes []Attribute
 }
 
-// An Attribute is one of a cookie, without a value if that is empty.
+// An Attribute is one of a cookie, such as {"SameSite", "Lax"}, or without a value
+// {"Secure", ""}.
 type Attribute struct{ Name, Value string }
 
-// GeneratedCookie is [Cookie], and where there is none one is generated: Envoy's
-// cookie policy with a ttl. Its value is the XXH64 of the texts of the addresses of
-// both ends of the connection, as 16 hexadecimal digits, so that what the same connection
-// asks next goes to the same backend even if the client does not keep the cookie. A
-// request that has not come by a connection gets a random one. The caller puts it
-// into the response, see [List.HashAndCookies].
+// GeneratedCookie is [Cookie], and where there is none, or an empty one, one is
+// generated: Envoy's cookie policy with a ttl. Its value is the XXH64 of the texts
+// of both addresses of the connection that the request has come by, in 16
+// hexadecimal digits, so that other requests on that connection go to the same
+// backend. The caller puts it into the response, see [List.HashAndCookies]:
+//
+//	session="3e2a4b1d8c9f0a67"; Max-Age=3600; Path=/; SameSite=Lax; HttpOnly
+//
+// A request that has not come by a connection gets a random value, or no hash
+// from [List.Hash], where it would be lost. To generate one allocates.
 func GeneratedCookie(c NewCookie) Policy {
-	const policy = "GeneratedCookie"
+	return Policy{kind: &cookie{name: c.Name, suffix: c.suffix(), err: c.check()}}
+}
+
+func (c *NewCookie) check() error {
+	const value = "a text without control characters and ;"
 	switch {
 	case !isToken(c.Name):
-		return wrong(policy, "NewCookie.Name", c.Name, "a cookie's name, such as session")
+		return checkCookie("NewCookie.Name", c.Name)
 	case c.TTL < 0 || c.TTL%time.Second != 0:
-		return wrong(policy, "NewCookie.TTL", c.TTL.String(), "whole seconds, or 0 for the browser's session")
+		return wrong("NewCookie.TTL", c.TTL, "whole seconds, or 0 for a browser's session")
 	case !isAttributeValue(c.Path):
-		return wrong(policy, "NewCookie.Path", c.Path, "visible ASCII characters and blanks without ;")
+		return wrong("NewCookie.Path", c.Path, value)
 	}
 	for i, a := range c.Attributes {
 		if !isToken(a.Name) {
-			return wrong(policy, fmt.Sprintf("NewCookie.Attributes[%d].Name", i), a.Name, "an attribute's name, such as SameSite")
+			return wrong(fmt.Sprintf("NewCookie.Attributes[%d].Name", i), a.Name, "an attribute's name, such as SameSite")
 		}
 		if !isAttributeValue(a.Value) {
-			return wrong(policy, fmt.Sprintf("NewCookie.Attributes[%d].Value", i), a.Value, "visible ASCII characters and blanks without ;")
+			return wrong(fmt.Sprintf("NewCookie.Attributes[%d].Value", i), a.Value, value)
 		}
 	}
-	suffix := c.suffix()
-	return Policy{name: policy, hash: func(r Request) (uint64, bool, string) {
-		if value := cookie(r, c.Name); value != "" {
-			return maglev.XXHash(value, 0), true, ""
-		}
-		value := fmt.Sprintf("%016x", addresses(r))
-		return maglev.XXHash(value, 0), true, c.Name + `="` + value + `"` + suffix
-	}}
+	return nil
 }
 
-// suffix returns what of Set-Cookie comes after the value, in Envoy's order.
+func checkCookie(field, name string) error {
+	if !isToken(name) {
+		return wrong(field, name, "a cookie's name, such as session")
+	}
+	return nil
+}
+
+func isAttributeValue(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == 0x7f || c == ';' {
+			return false
+		}
+	}
+	return true
+}
+
+// suffix returns what of Set-Cookie follows the value, in Envoy's order.
 func (c *NewCookie) suffix() string {
 	var b strings.Builder
 	if c.TTL > 0 {
@@ -95,31 +115,40 @@ func (c *NewCookie) suffix() string {
 	return b.String()
 }
 
-func addresses(r Request) uint64 {
-	remote := r.Remote()
-	if remote == "" {
-		return rand.Uint64()
-	}
-	return maglev.XXHash(remote+r.Local(), 0)
-}
+func (c *cookie) check() error { return c.err }
 
-// isAttributeValue returns whether a text is an av-octet sequence (RFC 6265,
-// section 4.1.1).
-func isAttributeValue(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == ';' {
-			return false
-		}
+func (c *cookie) hash(r Request, set bool) (uint64, string, bool) {
+	if c.err != nil {
+		return 0, "", false
 	}
-	return true
+	if value := cookieOf(r, c.name); value != "" {
+		return maglev.XXHash(value, 0), "", true
+	}
+	if c.suffix == "" {
+		return 0, "", false
+	}
+	addresses := rand.Uint64()
+	if remote := r.Remote(); remote != "" {
+		addresses = maglev.XXHash(remote+r.Local(), 0)
+	} else if !set {
+		return 0, "", false
+	}
+	value := fmt.Sprintf("%016x", addresses)
+	if !set {
+		return maglev.XXHash(value, 0), "", true
+	}
+	return maglev.XXHash(value, 0), c.name + `="` + value + `"` + c.suffix, true
 }
 
 var cookieHeader = nameOf("Cookie")
 
-// cookie returns the value of the first cookie of a name, "" if there is none. It
-// reads as Envoy does: blanks before a name are skipped, and none after it.
-func cookie(r Request, name string) string {
-	for _, line := range r.Header(cookieHeader) {
+// cookieOf returns the value of the first cookie of a name, "" if there is none. It
+// reads as Envoy does: spaces before a name are no part of it, those after it and
+// around a value are.
+func cookieOf(r Request, name string) string {
+	for i, count := 0, 1; i < count; i++ {
+		var line string
+		line, count = r.Header(cookieHeader, i)
 		for line != "" {
 			var pair string
 			pair, line, _ = strings.Cut(line, ";")

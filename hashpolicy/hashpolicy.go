@@ -11,135 +11,136 @@
 //
 // # The rules
 //
-// Every policy of a list gives a hash, XXH64 with seed 0 of some text, or none, if
-// the request lacks what is asked for. None is not 0: a request without any hash
-// has no backend of its own. The hashes are combined in the order of the list:
+// Each policy of a list gives a hash, which is XXH64 of a text with seed 0, or none if
+// the request does not have what it asks for. None is not 0: a request without any
+// hash has no backend of its own, and Envoy sends it to a random one. The hashes
+// there are become one in the order of the list,
 //
-//	hash = rotate_left(hash, 1) XOR next      from 0, next by next
+//	hash = rotate_left(hash, 1) XOR next      at first 0
 //
-// so that the same policy twice does not cancel itself out. A terminal policy ends
-// the list if by then there is a hash, its own or an earlier one. With
-// X-User: foo, the list above gives XXH64("foo"), 3728699739546630719.
+// so that two equal ones do not cancel each other out. A terminal policy ends
+// the list if there is a hash by then, be it an earlier one. With the list above:
 //
-// An Envoy hashes a request as it is sent upstream, after rewrites and changes of
-// headers.
+//	X-User: foo, any cookie     XXH64("foo") = 3728699739546630719, and no more
+//	Cookie: session=foo         rotate_left(3728699739546630719, 1)
+//	from 192.0.2.7:53124          XOR XXH64("192.0.2.7") = 6691044310487332105
+//	neither, from 192.0.2.7     XXH64("192.0.2.7") = 13103123450187797623
+//
+// What is hashed is the request as it goes to the backend: Envoy hashes after its
+// rewrites and changes of headers.
+//
+// # The types
+//
+// A [List] of [Policy] values is a configuration; [List.Validate] checks it and
+// [List.Hash] applies it. A [Request] is how policies see a request: [HTTP] makes
+// one of an http.Request, and whatever else has headers can be one, without
+// copies. Nothing allocates unless a comment says so.
 package hashpolicy
 
 import (
 	"errors"
 	"fmt"
 	"math/bits"
-
-	"github.com/maglev-lb/maglev"
 )
 
-// ErrPolicy: a policy is not usable. The errors of [List.Validate] wrap it; their
-// text begins with "hashpolicy: " and names the policy, the value and what is
-// allowed.
+// ErrPolicy is in the chain of every error of this package: a policy, or a name
+// given to [NewName], is not usable.
 var ErrPolicy = errors.New("policy not usable")
 
-// A List is a hash_policy: policies, and the order in which they are combined. The
-// nil List hashes nothing. It may be used by any number of goroutines, as long as
-// nobody changes it.
+// A List is what of a request is hashed, and in which order: the hash_policy of an
+// Envoy route. The empty List gives no request a hash. It is safe for use by any
+// number of goroutines as long as nobody changes it.
 type List []Policy
 
-// Hash returns the hash of a request, and false if no policy gives it one. What
-// a generated cookie would be is hashed, and the cookie itself lost; use
-// [List.HashAndCookies] to set it. A policy that is not valid gives no hash.
+// Hash returns the hash of a request, and false if no policy gives it one; then
+// the hash is 0.
 //
-// It does not allocate, unless a header is rewritten or has more than eight values,
-// a cookie is generated, or a function of the user's does.
+// A [GeneratedCookie] is hashed as if it were set. Where it can be, use
+// [List.HashAndCookies]. Policies that [List.Validate] refuses give no hash.
 func (l List) Hash(r Request) (hash uint64, ok bool) {
-	hash, ok, _ = l.HashAndCookies(r)
+	hash, ok, _ = l.apply(r, false)
 	return hash, ok
 }
 
-// HashAndCookies is [List.Hash], and returns the values of the Set-Cookie headers
-// that the response is to have: nil, unless a cookie was missing and is to be
-// generated, see [GeneratedCookie].
+// HashAndCookies is [List.Hash] for callers who can add to the response: cookies
+// are the values of Set-Cookie headers, nil unless the request lacks a cookie of
+// [GeneratedCookie].
 func (l List) HashAndCookies(r Request) (hash uint64, ok bool, cookies []string) {
+	return l.apply(r, true)
+}
+
+func (l List) apply(r Request, set bool) (hash uint64, ok bool, cookies []string) {
 	for i := range l {
 		p := &l[i]
-		if p.hash == nil {
+		if p.kind == nil {
 			continue
 		}
-		next, has, cookie := p.hash(r)
-		if has {
+		if next, cookie, has := p.kind.hash(r, set); has {
 			hash, ok = bits.RotateLeft64(hash, 1)^next, true
+			if cookie != "" && set {
+				cookies = append(cookies, cookie)
+			}
 		}
-		if cookie != "" {
-			cookies = append(cookies, cookie)
-		}
-		if ok && p.terminal {
+		if p.terminal && ok {
 			break
 		}
 	}
 	return hash, ok, cookies
 }
 
-// Validate returns an error, which wraps [ErrPolicy], if a policy is not usable: the
-// zero Policy, and what was made of a name or pattern that cannot be. Call it when
-// the configuration is read.
+// Validate returns an error if a policy is not usable: the zero Policy, or one
+// made of a name, pattern or number that cannot be. It names each of them with
+// its index, field and value, and wraps [ErrPolicy]. Call it when a configuration
+// is read.
 func (l List) Validate() error {
+	var all []error
 	for i := range l {
-		if err := l[i].validate(); err != nil {
-			return fmt.Errorf("hashpolicy: policy [%d], %w", i, err)
+		if err := l[i].check(); err != nil {
+			all = append(all, fmt.Errorf("hashpolicy: List[%d]: %w", i, err))
 		}
 	}
-	return nil
+	return errors.Join(all...)
 }
 
-// A Policy hashes one part of a request. The functions of this package return
-// them; the zero Policy is not valid.
+// A Policy makes a hash of one part of a request. Policies come from the functions
+// of this package; the zero Policy is not usable.
+//
+// A Policy does not change, may be copied, and is safe for use by any number of
+// goroutines.
 type Policy struct {
-	name     string // of the function
-	hash     func(r Request) (hash uint64, ok bool, cookie string)
+	kind     kind
 	terminal bool
-	err      error
 }
 
-// Terminal returns the policy as a terminal one: the policies after it are not
-// asked if there is a hash by then.
+// A kind is one of the ways to make a hash.
+type kind interface {
+	// hash returns false if the request does not have what is hashed. set says
+	// that a cookie, in the form of Set-Cookie, would be heeded.
+	hash(r Request, set bool) (hash uint64, cookie string, ok bool)
+
+	// check returns an error made by wrong if the policy is not usable.
+	check() error
+}
+
+// Terminal returns the policy as a terminal one, Envoy's field of that name: a
+// [List] ends with it if there is a hash by then, its own or an earlier one.
 func (p Policy) Terminal() Policy {
 	p.terminal = true
 	return p
 }
 
-func (p *Policy) validate() error {
-	if p.err != nil {
-		return fmt.Errorf("%s: %w", p.name, p.err)
+func (p *Policy) check() error {
+	if p.kind == nil {
+		return fmt.Errorf("the zero Policy: %w: use what a function of this package returns", ErrPolicy)
 	}
-	if p.hash == nil {
-		return fmt.Errorf("the zero Policy: %w: use one of the functions that return a Policy", ErrPolicy)
-	}
-	return nil
+	return p.kind.check()
 }
 
-// wrong returns a policy that is not valid.
-func wrong(name, field string, value any, allowed string) Policy {
-	return Policy{name: name, err: fmt.Errorf("%s %q: %w: it must be %s", field, value, ErrPolicy, allowed)}
-}
-
-// of returns a policy that hashes the text it finds.
-func of(name string, text func(r Request) (text string, ok bool)) Policy {
-	return Policy{name: name, hash: func(r Request) (uint64, bool, string) {
-		s, ok := text(r)
-		if !ok {
-			return 0, false, ""
-		}
-		return maglev.XXHash(s, 0), true, ""
-	}}
-}
-
-// Func is a policy of the user's: any function of the request. It must be pure, as
-// all who are to agree have to compute the same, and safe for concurrent use.
-// Envoy has no such policy.
-func Func(hash func(r Request) (hash uint64, ok bool)) Policy {
-	if hash == nil {
-		return wrong("Func", "function", "nil", "not nil")
+// wrong returns an error that names a function's or a struct's field, its value,
+// and what is allowed.
+func wrong(field string, value any, allowed string) error {
+	if s, ok := value.(string); ok {
+		value = fmt.Sprintf("%q", s)
 	}
-	return Policy{name: "Func", hash: func(r Request) (uint64, bool, string) {
-		h, ok := hash(r)
-		return h, ok, ""
-	}}
+	return fmt.Errorf("%s %v: %w: it must be %s", field, value, ErrPolicy, allowed)
 }

@@ -1,74 +1,108 @@
 package hashpolicy
 
 import (
-	"fmt"
-	"net/netip"
 	"strings"
 
-	"github.com/cespare/xxhash/v2"
+	"github.com/maglev-lb/maglev"
 )
 
-// SourceIP hashes the address that the request has come from, without its port, as
-// text: Envoy's connection_properties with source_ip. A request that has not come
-// by a connection, such as one that a client makes, gives no hash.
-func SourceIP() Policy {
-	return Policy{name: "SourceIP", hash: func(r Request) (uint64, bool, string) {
-		addr, err := netip.ParseAddrPort(r.Remote())
-		if err != nil {
-			return 0, false, ""
-		}
-		var text [64]byte
-		return xxhash.Sum64(addr.Addr().WithZone("").AppendTo(text[:0])), true, ""
-	}}
-}
+type queryParameter string
 
-// QueryParameter hashes the first value of a parameter of the query, as it stands
-// there, still encoded: Envoy's query_parameter policy. Of ?k, as of ?k=, the value
-// is empty, and hashed. Names are compared as they stand there too.
-func QueryParameter(name string) Policy {
-	if name == "" || strings.ContainsAny(name, "&=#") {
-		return wrong("QueryParameter", "name", name, "a parameter's name as it stands in the query, without & = and #")
+// QueryParameter hashes the first value of a parameter of the query: Envoy's
+// query_parameter policy. Names and values are as they stand there, still encoded;
+// only & separates. Of ?k, as of ?k=, the value is empty, and hashed.
+func QueryParameter(name string) Policy { return Policy{kind: queryParameter(name)} }
+
+func (q queryParameter) check() error {
+	if q == "" || strings.ContainsAny(string(q), "&=#") {
+		return wrong("QueryParameter: name", string(q), "a parameter's name as it stands in the query, without & = and #")
 	}
-	return of("QueryParameter", func(r Request) (string, bool) {
-		_, query, _ := r.Target()
-		for query != "" {
-			var pair string
-			pair, query, _ = strings.Cut(query, "&")
-			if key, value, _ := strings.Cut(pair, "="); key == name {
-				return value, true
-			}
-		}
-		return "", false
-	})
+	return nil
 }
 
-// Path hashes the path, without its query. Envoy has no such policy; there,
-// Header(":path") hashes the path with its query, and a HeaderRewrite can cut that
-// off.
-func Path() Policy {
-	return of("Path", func(r Request) (string, bool) {
-		path, _, _ := r.Target()
-		return path, path != ""
-	})
-}
-
-// PathPrefix hashes the first segments of the path, or all of it if there are no
-// more: of /users/42/photos, PathPrefix(2) hashes /users/42. Envoy has no such
-// policy; there, a HeaderRewrite of :path does it.
-func PathPrefix(segments int) Policy {
-	if segments < 1 {
-		return wrong("PathPrefix", "segments", fmt.Sprint(segments), "1 or more")
+func (q queryParameter) hash(r Request, _ bool) (uint64, string, bool) {
+	if q == "" {
+		return 0, "", false
 	}
-	return of("PathPrefix", func(r Request) (string, bool) {
-		path, _, _ := r.Target()
-		end, left := 0, segments+1
-		for ; end < len(path); end++ {
-			if path[end] == '/' {
-				if left--; left == 0 {
-					break
-				}
-			}
+	_, query, _ := r.Target()
+	for query != "" {
+		var pair string
+		pair, query, _ = strings.Cut(query, "&")
+		if name, value, _ := strings.Cut(pair, "="); name == string(q) {
+			return maglev.XXHash(value, 0), "", true
 		}
-		return path[:end], path != ""
-	})
+	}
+	return 0, "", false
+}
+
+type wholePath struct{}
+
+// Path hashes the path without its query. Envoy has no such policy. There, as here,
+// Header(":path") hashes the path with its query, which for requests that have none is the same, and
+// HeaderRewrite(":path", `\?.*`, "") is this.
+func Path() Policy { return Policy{kind: wholePath{}} }
+
+func (wholePath) check() error { return nil }
+
+func (wholePath) hash(r Request, _ bool) (uint64, string, bool) {
+	path, _, _ := r.Target()
+	return maglev.XXHash(path, 0), "", path != ""
+}
+
+type pathPrefix int
+
+// PathPrefix hashes the first segments of the path, 1 or more, or all of the path if
+// it has no more: of /users/42/photos?size=2 and of /users/42/, PathPrefix(2) hashes
+// /users/42. Envoy has no such policy; there, a HeaderRewrite of ":path" does it.
+func PathPrefix(segments int) Policy { return Policy{kind: pathPrefix(segments)} }
+
+func (n pathPrefix) check() error {
+	if n < 1 {
+		return wrong("PathPrefix: segments", int(n), "1 or more")
+	}
+	return nil
+}
+
+func (n pathPrefix) hash(r Request, _ bool) (uint64, string, bool) {
+	path, _, _ := r.Target()
+	if path == "" || n < 1 {
+		return 0, "", false
+	}
+	for i := 1; i < len(path); i++ {
+		if path[i] != '/' {
+			continue
+		}
+		if n--; n == 0 {
+			path = path[:i]
+		}
+	}
+	return maglev.XXHash(path, 0), "", true
+}
+
+type function struct {
+	f func(r Request) (hash uint64, ok bool)
+}
+
+// Func hashes by a function of the caller's, which returns false for no hash. It
+// is to be a pure function of the request, the same on all machines that are to
+// agree, and safe to call from several goroutines. Envoy has no such policy.
+//
+// maglev.XXHash with seed 0 hashes a text as the other policies do; for keys that
+// an adversary can choose there is maglev.SipHash. [NewName] makes names to ask for, once,
+// and [HTTPRequest] gives the http.Request.
+func Func(f func(r Request) (hash uint64, ok bool)) Policy { return Policy{kind: function{f}} }
+
+func (f function) check() error {
+	if f.f == nil {
+		return wrong("Func: f", "nil", "a function")
+	}
+	return nil
+}
+
+func (f function) hash(r Request, _ bool) (uint64, string, bool) {
+	if f.f == nil {
+		return 0, "", false
+	}
+	hash, ok := f.f(r)
+	return hash, "", ok
 }

@@ -1,101 +1,92 @@
 package hashpolicy
 
 import (
-	"net"
-	"net/http"
+	"fmt"
 	"net/textproto"
 	"strings"
 )
 
-// A Request is what policies see of a request. It is small, and gives parts as they
-// are, so that an http.Request, gRPC metadata and a list of header lines fit
-// without being copied. [HTTP] makes one of an http.Request.
+// A Request is what policies see of a request. It gives parts as they are, so that
+// an http.Request, gRPC metadata and a list of header lines fit without being
+// copied. What implements it is best a pointer, a map or a struct of one of these, as others
+// allocate when they become an interface.
 type Request interface {
-	// Header returns the values of a header, one for each line, in their
-	// order; nil if there is none. They must not be changed.
-	Header(name Name) []string
-
-	// Pseudo returns :method, :scheme or :authority, "" if there is none.
-	Pseudo(name string) string
+	// Header returns value i of a header, counted from 0 in the order of the
+	// wire, and how many there are, 0 if the header is absent. Each value is a
+	// line, without space around it. Where there is no value i it is "".
+	//
+	// A name that begins with a colon is that of a pseudo-header, ":method",
+	// ":scheme", ":authority" or ":protocol". In HTTP/1, ":authority" is the
+	// Host. Asked for "Host" or for ":path", policies do not come here but
+	// to ":authority" and Target.
+	Header(name Name, i int) (value string, count int)
 
 	// Target returns the path and the query as they stand on the wire, still
-	// encoded, and whether there is a query, which may be empty.
+	// encoded, and whether there is a query, which may be empty. A request
+	// without a path has "".
 	Target() (path, query string, hasQuery bool)
 
 	// Remote and Local return the addresses of the connection that the request
-	// has come by, such as "10.0.0.1:5000" and "[::1]:80", "" if it has not
-	// come by any.
+	// has come by, the client's and the one that it has connected to, such as
+	// "192.0.2.7:53124" and "[2001:db8::1]:443"; "" if it has not come by any.
 	Remote() string
 	Local() string
 }
 
-// A Name is the name of a header in its two spellings, so that no request needs
-// to convert it.
+// A Name is the name of a header in its two spellings, so that no request has to
+// convert it. The zero Name is that of no header.
 type Name struct {
-	Canonical string // X-User, as in http.Header
-	Lower     string // x-user, as in HTTP/2 and gRPC metadata
+	canonical, lower string
+	joins            bool // Envoy makes several lines one value
 }
 
+// NewName returns a header's name, given in any case, for functions that are made
+// a policy by [Func]. "Host" becomes ":authority". For what cannot be a header's
+// name, or is ":path", which is [Request].Target, the error wraps [ErrPolicy].
+func NewName(header string) (Name, error) {
+	name := nameOf(header)
+	if name.lower == "" || name.lower == ":path" {
+		return Name{}, fmt.Errorf("hashpolicy: %w", wrong("NewName: header", header, nameAllowed))
+	}
+	return name, nil
+}
+
+// Canonical returns the name as in http.Header, "X-User". Those of pseudo-headers
+// are in lower case.
+func (n Name) Canonical() string { return n.canonical }
+
+// Lower returns the name as in HTTP/2 and gRPC metadata, "x-user".
+func (n Name) Lower() string { return n.lower }
+
+// String returns the name in lower case.
+func (n Name) String() string { return n.lower }
+
+const nameAllowed = `a header's name, such as "X-User", or ":authority", ":method", ":scheme" or ":protocol"`
+
+// nameOf returns the zero Name for what cannot be one.
 func nameOf(header string) Name {
-	return Name{textproto.CanonicalMIMEHeaderKey(header), strings.ToLower(header)}
-}
-
-// HTTP returns an http.Request as a [Request], a server's or a client's. Its Remote
-// is RemoteAddr, which httputil.ReverseProxy leaves in the requests that it sends,
-// and its Local http.LocalAddrContextKey. It costs no allocation.
-func HTTP(req *http.Request) Request { return httpRequest{req} }
-
-// httpRequest is a pointer, and so fits into an interface.
-type httpRequest struct{ *http.Request }
-
-func (r httpRequest) Header(name Name) []string { return r.Request.Header[name.Canonical] }
-
-func (r httpRequest) Pseudo(name string) string {
-	switch name {
-	case ":method":
-		if r.Method == "" {
-			return http.MethodGet
-		}
-		return r.Method
-	case ":authority":
-		if r.Host == "" && r.URL != nil {
-			return r.URL.Host
-		}
-		return r.Host
-	case ":scheme":
-		switch {
-		case r.URL != nil && r.URL.Scheme != "":
-			return r.URL.Scheme
-		case r.TLS != nil:
-			return "https"
-		}
-		return "http"
-	}
-	return ""
-}
-
-func (r httpRequest) Target() (path, query string, hasQuery bool) {
-	u := r.URL
-	if u == nil {
-		return "", "", false
-	}
-	switch {
-	case u.Opaque != "":
-		path = u.Opaque
+	lower := strings.ToLower(header)
+	switch lower {
+	case "host":
+		lower = ":authority"
+	case ":authority", ":method", ":path", ":protocol", ":scheme":
 	default:
-		path = u.EscapedPath()
-		if path == "" {
-			path = "/"
+		if !isToken(header) {
+			return Name{}
 		}
 	}
-	return path, u.RawQuery, u.RawQuery != "" || u.ForceQuery
+	return Name{textproto.CanonicalMIMEHeaderKey(lower), lower, joins[lower]}
 }
 
-func (r httpRequest) Remote() string { return r.RemoteAddr }
-
-func (r httpRequest) Local() string {
-	if addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
-		return addr.String()
+// isToken reports whether s is a token (RFC 9110, section 5.6.2), as the names of
+// headers and cookies are.
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !letter && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
+			return false
+		}
 	}
-	return ""
+	return s != ""
 }
