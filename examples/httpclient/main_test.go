@@ -1,0 +1,315 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/maglev-lb/maglev"
+)
+
+// usual are the settings without flags.
+var usual = settings{keys: 1000, requests: 4000, servers: 8}
+
+// usualFigures are theirs, which take a race detector some seconds.
+var usualFigures = sync.OnceValues(func() (*figures, error) {
+	p, err := newPlay(usual)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	return p.figures(context.Background())
+})
+
+func TestHitRates(t *testing.T) {
+	f, err := usualFigures()
+	require.NoError(t, err)
+	require.NoError(t, f.check())
+	require.Len(t, f.clients, 3)
+
+	// The chance that a request is for a key that fits, drawn without a cache.
+	// What a cache holds before a request does not depend on the request's
+	// key: whichever keys they are, the most popular ones have the best chance.
+	most := 0.0
+	all := 0.0
+	for rank := range usual.keys {
+		p := math.Pow(5+float64(rank), -1.05)
+		all += p
+		if rank < usual.capacity() {
+			most += p
+		}
+	}
+	most /= all
+	// Hits are at most binomial; five standard deviations are exceeded once in
+	// millions.
+	slack := 5 * math.Sqrt(most*(1-most)/float64(usual.requests))
+	require.InDelta(t, most, float64(f.popular)/float64(usual.requests), slack)
+	for _, c := range f.clients[:2] {
+		require.Less(t, c.hitRate(), most+slack, c.name)
+		require.Equal(t, usual.requests-c.hits, c.queries, c.name)
+	}
+
+	ours := f.clients[2]
+	require.Equal(t, byKey, ours.name)
+	// Each server's keys fit into its cache, so after the first time none is
+	// ever missed.
+	for _, n := range keysOfServers(t, usual.servers) {
+		require.LessOrEqual(t, n, usual.capacity())
+	}
+	require.Equal(t, usual.requests, ours.hits)
+	require.Zero(t, ours.queries)
+	require.Greater(t, ours.hitRate(), f.clients[0].hitRate()+1-most-slack)
+}
+
+// keysOfServers returns how many of the keys a table gives to each server.
+func keysOfServers(t *testing.T, servers int) map[string]int {
+	t.Helper()
+	f := fleet{}
+	for i := range servers {
+		f.servers = append(f.servers, &server{name: nameOf(i)})
+	}
+	var names []maglev.Backend
+	for _, b := range backends(&f) {
+		names = append(names, maglev.Backend{Name: b.Name})
+	}
+	table, err := maglev.New(names, maglev.Options{})
+	require.NoError(t, err)
+	counts := make(map[string]int)
+	for _, key := range everyKey(usual.keys) {
+		counts[table.Backend(table.LookupString(key)).Name]++
+	}
+	return counts
+}
+
+func TestKilledServer(t *testing.T) {
+	f, err := usualFigures()
+	require.NoError(t, err)
+	require.Zero(t, f.kill.failed)
+	require.NoError(t, f.kill.firstError)
+	require.NotZero(t, f.retries)
+	require.Equal(t, keysOfServers(t, usual.servers)[f.kill.server], f.kill.own)
+	require.Equal(t, f.kill.own, f.kill.ownMoved)
+	require.Zero(t, f.kill.othersMoved)
+	require.Equal(t, usual.keys, f.kill.own+f.kill.others)
+	require.Equal(t, 1.0, f.kill.before.hitRate())
+	require.Less(t, f.kill.after.hitRate(), 1.0)
+}
+
+func TestAddedServer(t *testing.T) {
+	f, err := usualFigures()
+	require.NoError(t, err)
+	require.Zero(t, f.add.failed)
+	require.NoError(t, f.add.firstError)
+	require.Equal(t, f.add.own, f.add.ownMoved)
+	// As many servers as before the kill are alive; five standard deviations.
+	p := 1 / float64(usual.servers)
+	require.InDelta(t, p*float64(usual.keys), f.add.own, 5*math.Sqrt(p*(1-p)*float64(usual.keys)))
+	// Slots that move without need, 0.5 % of a table of 9, and the keys of the
+	// server that is down, for which the order of the others may change.
+	require.Less(t, f.add.othersMoved, usual.keys/50)
+}
+
+func TestBothSidesCountTheSame(t *testing.T) {
+	f, err := usualFigures()
+	require.NoError(t, err)
+	// Three times all keys and requests, twice more the requests, with all keys
+	// before and after.
+	require.Equal(t, 3*(1000+4000)+2*(1000+4000+1000), f.sums.answers)
+	require.Equal(t, f.sums.answers+f.sums.cut, f.sums.served)
+	require.Equal(t, f.sums.misses, f.sums.queries)
+	require.Equal(t, f.sums.served, f.sums.misses+f.sums.hits)
+}
+
+func TestMiscountIsAnError(t *testing.T) {
+	for name, test := range map[string]struct {
+		miscount func(p *play)
+		want     string
+	}{
+		"a request more": {func(p *play) { p.fleet.servers[0].served.Add(1) }, "lookup-1 has served"},
+		"a request less": {func(p *play) { p.fleet.servers[1].served.Add(-1) }, "lookup-2 has served"},
+		"a hit more":     {func(p *play) { p.fleet.servers[1].hits.Add(1) }, "lookup-2 has served"},
+		"a query more":   {func(p *play) { p.fleet.database.queries.Add(1) }, "the caches have missed 10 times, and the database has had 11 queries"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := newPlay(settings{keys: 10, requests: 100, servers: 2})
+			require.NoError(t, err)
+			defer p.close()
+			_, err = p.askForAll(t.Context(), p.balancer)
+			require.NoError(t, err)
+			_, err = p.sums()
+			require.NoError(t, err)
+			test.miscount(p)
+			_, err = p.sums()
+			require.ErrorContains(t, err, test.want)
+		})
+	}
+}
+
+func TestWrongAnswerIsAFailure(t *testing.T) {
+	p, err := newPlay(settings{keys: 10, requests: 100, servers: 2})
+	require.NoError(t, err)
+	defer p.close()
+	for _, s := range p.fleet.servers {
+		s.cache.put(keyOf(3), valueOf(keyOf(4)))
+	}
+	outcomes, err := p.send(t.Context(), p.balancer, []string{keyOf(3)}, 1, 0, nil)
+	require.NoError(t, err)
+	require.ErrorContains(t, firstError(outcomes), `key "user-000003": the answer is "the value of user-000004"`)
+}
+
+func TestClaimsThatDoNotHold(t *testing.T) {
+	held := figures{kill: change{server: "lookup-1", own: 9, ownMoved: 9}, add: change{server: "lookup-3"}}
+	require.NoError(t, held.check())
+	for want, breaks := range map[string]func(f *figures){
+		"2 requests failed as lookup-1 changed: gone":                   func(f *figures) { f.kill.failed, f.kill.firstError = 2, errors.New("gone") },
+		"of the 9 keys that lookup-1 had to lose or gain, 8 have moved": func(f *figures) { f.kill.ownMoved = 8 },
+		"1 keys of servers that were not killed have moved":             func(f *figures) { f.kill.othersMoved = 1 },
+		"of the 5 keys that lookup-3 had to lose or gain, 0 have moved": func(f *figures) { f.add.own = 5 },
+	} {
+		f := held
+		breaks(&f)
+		require.EqualError(t, f.check(), want)
+	}
+}
+
+func TestOutput(t *testing.T) {
+	f, err := usualFigures()
+	require.NoError(t, err)
+	var out bytes.Buffer
+	require.NoError(t, report(&out, f))
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	require.LessOrEqual(t, len(lines), 45)
+	for _, line := range lines {
+		require.LessOrEqual(t, utf8.RuneCountInString(line), 80, line)
+	}
+	require.Contains(t, out.String(), "httpbalancer  ######################## 100.0 %")
+	require.Contains(t, out.String(), "0 of 4000 requests failed, ")
+}
+
+func TestSmallestRun(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"-keys", "2", "-requests", "100", "-servers", "2"}, &stdout, &stderr))
+	require.Empty(t, stderr.String())
+	require.Contains(t, stdout.String(), "2 lookup servers on loopback, 2 keys")
+}
+
+func TestServe(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		done <- run(ctx, []string{"-keys", "8", "-requests", "100", "-serve", "127.0.0.1:0"}, w, io.Discard)
+		w.Close()
+	}()
+	var page string
+	for buffer := make([]byte, 4096); page == ""; {
+		n, err := r.Read(buffer)
+		require.NoError(t, err)
+		if _, after, ok := strings.Cut(string(buffer[:n]), "\nhttp://"); ok {
+			page = "http://" + after[:strings.Index(after, "/")]
+		}
+	}
+	resp, err := http.Get(page)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	require.Contains(t, string(body), "lookup-9")
+	cancel()
+	require.NoError(t, <-done)
+}
+
+func TestServeAtAnAddressInUse(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	start := time.Now()
+	err = run(t.Context(), []string{"-serve", l.Addr().String()}, io.Discard, io.Discard)
+	require.ErrorContains(t, err, "-serve: ")
+	require.ErrorContains(t, err, "address already in use")
+	require.Less(t, time.Since(start), time.Second)
+}
+
+func TestUsage(t *testing.T) {
+	var stderr bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"-h"}, io.Discard, &stderr))
+	require.Contains(t, stderr.String(), "Usage: httpclient [-keys N] [-requests N] [-servers N] [-serve ADDR]")
+
+	for args, want := range map[string]string{
+		"-frobnicate":        "-frobnicate",
+		"-keys":              "flag needs an argument",
+		"-keys many":         "-keys",
+		"1000":               `"1000" is not expected`,
+		"-keys 7":            "-keys 7: it must be from 8, the number of servers, to 100000",
+		"-keys 100001":       "-keys 100001: it must be from 8",
+		"-keys -1":           "-keys -1: it must be",
+		"-requests 99":       "-requests 99: it must be from 100 to 1000000",
+		"-requests 1000001":  "-requests 1000001: it must be",
+		"-servers 1":         "-servers 1: it must be from 2 to 64",
+		"-servers 65":        "-servers 65: it must be",
+		"-serve 8080":        "-serve 8080: address 8080: missing port in address; it must be like 127.0.0.1:8080",
+		"-serve :8080":       "-serve :8080: it must be an address of loopback",
+		"-serve 0.0.0.0:80":  "-serve 0.0.0.0:80: it must be an address of loopback",
+		"-serve example:80":  "-serve example:80: it must be an address of loopback",
+		"-serve 10.0.0.1:80": "-serve 10.0.0.1:80: it must be an address of loopback",
+	} {
+		stderr.Reset()
+		require.ErrorIs(t, run(t.Context(), strings.Fields(args), io.Discard, &stderr), errUsage, args)
+		require.Contains(t, stderr.String(), want, args)
+	}
+}
+
+func TestInterrupt(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, run(ctx, nil, io.Discard, io.Discard), context.Canceled)
+}
+
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+func TestOutputThatFails(t *testing.T) {
+	args := []string{"-keys", "8", "-requests", "100"}
+	require.ErrorContains(t, run(t.Context(), args, full{}, io.Discard), "writing the report: no space left")
+}
+
+func TestCacheKeepsWhatWasAskedForLast(t *testing.T) {
+	c := newCache(2)
+	c.put("a", "1")
+	c.put("b", "2")
+	_, ok := c.get("a")
+	require.True(t, ok)
+	c.put("c", "3") // in place of b
+	c.put("c", "4")
+	held := func(key string) bool { _, ok := c.get(key); return ok }
+	require.True(t, held("a"))
+	require.False(t, held("b"))
+	value, _ := c.get("c")
+	require.Equal(t, "4", value)
+	c.clear()
+	require.False(t, held("a"))
+}
+
+func TestTheSameKeysInEveryRun(t *testing.T) {
+	draw := func(seed uint64) []string { return newPopularity(1000, seed).draw(100) }
+	require.Equal(t, draw(killSeed), draw(killSeed))
+	require.NotEqual(t, draw(killSeed), draw(addSeed))
+
+	all := everyKey(3)
+	require.Equal(t, []string{"user-000002", "user-000001", "user-000000"}, all)
+	require.True(t, slices.IsSortedFunc(all, func(a, b string) int { return strings.Compare(b, a) }))
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+// pause is the time between two requests of serve.
+const pause = 5 * time.Millisecond
+
+// serve shows what the client knows of its servers, and keeps them busy, until the
+// context ends.
+func (p *play) serve(ctx context.Context, listener net.Listener, stdout io.Writer) error {
+	server := &http.Server{Handler: p.balancer.DebugHandler(), ReadHeaderTimeout: 5 * time.Second}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	_, err := fmt.Fprintf(stdout, "\nhttp://%s/ shows the client's state, with %d requests a second, until ^C.\n",
+		listener.Addr(), time.Second/pause)
+	if err != nil {
+		return errors.Join(fmt.Errorf("writing the report: %w", err), server.Close())
+	}
+	client := &http.Client{Transport: p.balancer, Timeout: 10 * time.Second}
+	keys := newPopularity(p.keys, serveSeed)
+	ticker := time.NewTicker(pause)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return server.Close()
+		case err := <-served:
+			return fmt.Errorf("-serve: %w", err)
+		case <-ticker.C:
+			if o := sendOne(ctx, client, keys.draw(1)[0]); o.err != nil && ctx.Err() == nil {
+				return errors.Join(o.err, server.Close())
+			}
+		}
+	}
+}
