@@ -17,22 +17,21 @@ import (
 // response. It is one piece of memory, as each piece costs; none is used twice, as
 // a response refers to its request.
 type attempt struct {
-	transport *Transport
-	caller    *http.Request // the request it is an attempt at
-	number    int           // from 1
-	lease     maglev.Lease[*upstream]
-	conn      *conn
-	req       http.Request // a shallow copy of the caller's
-	url       url.URL      // and of its URL
-	out       outBody
-	in        io.ReadCloser      // the response's body
-	cancel    context.CancelFunc // of an attempt with a time limit
-	ended     atomic.Bool
+	caller *http.Request // the request it is an attempt at
+	number int           // from 1
+	lease  maglev.Lease[*upstream]
+	conn   *conn
+	req    http.Request // a shallow copy of the caller's
+	url    url.URL      // and of its URL
+	out    outBody
+	in     io.ReadCloser      // the response's body
+	cancel context.CancelFunc // of an attempt with a time limit
+	ended  atomic.Bool
 }
 
 // prepare makes the copy of a request that goes to the leased backend.
-func (a *attempt) prepare(t *Transport, req *http.Request, number int) {
-	a.transport, a.caller, a.number = t, req, number
+func (a *attempt) prepare(req *http.Request, number int) {
+	a.caller, a.number = req, number
 	a.conn = a.lease.Value.conn.Load()
 	a.conn.inFlight.Add(1)
 	a.req, a.url = *req, *req.URL
@@ -41,6 +40,9 @@ func (a *attempt) prepare(t *Transport, req *http.Request, number int) {
 		a.req.Host = req.URL.Host
 	}
 	a.url.Scheme, a.url.Host = a.conn.scheme, a.conn.host
+	if number > 1 {
+		a.req = *a.req.WithContext(context.WithValue(req.Context(), resendOf, number-1))
+	}
 }
 
 // errTryTimeout is why an attempt is given up.
@@ -51,37 +53,17 @@ type tryTimeout struct{}
 func (tryTimeout) Error() string { return "no response within Options.Retry.PerTryTimeout" }
 func (tryTimeout) Timeout() bool { return true }
 
-// send sends the request, and returns when the header of the response is there.
-func (a *attempt) send() (resp *http.Response, err error) {
-	returned := false
-	defer func() {
-		if !returned { // something has panicked
-			a.settleBody()
-			a.end()
-		}
-	}()
-	if a.number > 1 {
-		a.req = *a.req.WithContext(context.WithValue(a.req.Context(), resendOf, a.number-1))
+// send sends the request, and returns when the header of the response is there. A
+// limit of 0 is none.
+func (a *attempt) send(limit time.Duration) (*http.Response, error) {
+	if limit == 0 {
+		return a.conn.roundTrip(&a.req)
 	}
-	retry := &a.transport.opts.Retry
-	if retry.PerTryTimeout == 0 || !retry.Idempotent(a.caller) {
-		resp, err = a.conn.next.RoundTrip(&a.req)
-	} else {
-		resp, err = a.sendWithin(retry.PerTryTimeout)
-	}
-	returned = true
-	if err == nil && resp == nil {
-		err = errors.New("the RoundTripper of Options.Wrap has returned neither response nor error")
-	}
-	return resp, err
-}
-
-func (a *attempt) sendWithin(limit time.Duration) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(a.req.Context())
 	a.cancel = func() { cancel(nil) }
 	a.req = *a.req.WithContext(ctx)
 	timer := time.AfterFunc(limit, func() { cancel(errTryTimeout) })
-	resp, err := a.conn.next.RoundTrip(&a.req)
+	resp, err := a.conn.roundTrip(&a.req)
 	timer.Stop()
 	if context.Cause(ctx) != errTryTimeout {
 		return resp, err
@@ -107,14 +89,6 @@ func (a *attempt) abandoned() bool {
 // report tells what came of the attempt to whoever ejects backends.
 func (a *attempt) report(outcome health.Outcome) { a.lease.Value.health.Load().Report(outcome) }
 
-// giveUp ends an attempt that another one takes the place of.
-func (a *attempt) giveUp(resp *http.Response) {
-	if resp != nil && resp.Body != nil {
-		_ = resp.Body.Close()
-	}
-	a.end()
-}
-
 // end counts the attempt out, once.
 func (a *attempt) end() {
 	if a.ended.Swap(true) {
@@ -131,7 +105,7 @@ func (a *attempt) end() {
 // last until its body does.
 func (a *attempt) respond(resp *http.Response) {
 	resp.Request = a.caller
-	if resp.Body == nil || resp.Body == http.NoBody {
+	if resp.Body == http.NoBody {
 		a.end()
 		return
 	}

@@ -14,7 +14,8 @@ import (
 // A Backend is a server that requests are sent to.
 type Backend struct {
 	// URL is its scheme, http or https, and its host, with a port unless it is
-	// the scheme's. It has no path, query or user: a request keeps its own.
+	// the scheme's. It has no path but "/", no query and no user: a request keeps
+	// its own. Required.
 	URL string
 
 	// Name is its identity and hash key: the same for everybody who is to send
@@ -70,8 +71,9 @@ func (t *Transport) parse(backends []Backend) ([]target, error) {
 
 // parse checks a backend. Its errors begin with the field.
 func parse(b Backend) (target, error) {
+	text := b.URL
 	wrong := func(why string, args ...any) (target, error) {
-		return target{}, fmt.Errorf("URL %q: %w: %s", b.URL, ErrBackend, fmt.Sprintf(why, args...))
+		return target{}, fmt.Errorf("URL %q: %w: %s", text, ErrBackend, fmt.Sprintf(why, args...))
 	}
 	if b.Weight < 0 || uint64(b.Weight) > math.MaxUint32 {
 		return target{}, fmt.Errorf("Weight %d: %w: it must be from 1 to %d, or 0 for 1", b.Weight, ErrBackend, uint32(math.MaxUint32))
@@ -84,6 +86,7 @@ func parse(b Backend) (target, error) {
 		}
 		return wrong("%v", err)
 	}
+	text = u.Redacted()
 	port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	switch {
 	case port == "":

@@ -6,16 +6,18 @@ import (
 	"sync"
 )
 
-// An outBody is the body of an attempt's request. If the caller's cannot be had
-// again, it is the caller's: to see whether it has been read, and to defer its
-// closing, because after an attempt that has not read it the next one can.
+// An outBody is the caller's body in an attempt's request, if it cannot be had
+// again: to see whether it has been read, and to defer its closing, because after an
+// attempt that has not read it the next one can. Bodies that can be had again are
+// left as they are: net/http looks for those in memory, to send them at one go.
 type outBody struct {
-	source io.ReadCloser // nil if the caller's can be had again, or there is none
+	source io.ReadCloser // nil if the body is none such
 
 	mu     sync.Mutex
-	read   bool // from the first Read on
-	closed bool // by the attempt
-	final  bool // closing is not deferred any more
+	read   bool  // from the first Read on
+	err    error // of a Read
+	closed bool  // by the attempt
+	final  bool  // closing is not deferred any more
 }
 
 func (b *outBody) Read(p []byte) (int, error) {
@@ -26,7 +28,15 @@ func (b *outBody) Read(p []byte) (int, error) {
 	if closed {
 		return 0, http.ErrBodyReadAfterClose
 	}
-	return b.source.Read(p)
+	n, err := b.source.Read(p)
+	if err != nil && err != io.EOF {
+		b.mu.Lock()
+		if !b.closed { // otherwise because of that
+			b.err = err
+		}
+		b.mu.Unlock()
+	}
+	return n, err
 }
 
 func (b *outBody) Close() error {
@@ -59,9 +69,16 @@ func (b *outBody) unread() bool {
 	return b.closed && !b.read
 }
 
+// failed returns whether the caller's body could not be read.
+func (b *outBody) failed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err != nil
+}
+
 // firstBody gives the first attempt its body.
-func (a *attempt) firstBody(retries bool) {
-	if body := a.caller.Body; retries && body != nil && body != http.NoBody && a.caller.GetBody == nil {
+func (a *attempt) firstBody() {
+	if body := a.caller.Body; body != nil && body != http.NoBody && a.caller.GetBody == nil {
 		a.out.source = body
 		a.req.Body = &a.out
 	}
@@ -70,23 +87,29 @@ func (a *attempt) firstBody(retries bool) {
 // replayable returns whether another attempt can have the body.
 func (a *attempt) replayable() bool { return a.out.source == nil || a.out.unread() }
 
-// nextBody gives an attempt its body after another one, which was replayable.
-func (a *attempt) nextBody(last *attempt) bool {
-	if last.out.source != nil {
-		a.out.source = last.out.source
-		a.req.Body = &a.out
-		last.out.source = nil // to be closed by this attempt
-		return true
-	}
-	if a.caller.GetBody == nil {
-		return true
+// nextBody returns the body of the attempt after one that was replayable, if that
+// is not what follows from the request; false if it cannot be had.
+func (a *attempt) nextBody() (io.ReadCloser, bool) {
+	if a.out.source != nil || a.caller.GetBody == nil {
+		return nil, true
 	}
 	body, err := a.caller.GetBody()
-	a.req.Body = body
-	return err == nil
+	return body, err == nil
 }
 
-// settleBody makes sure that the caller's body is closed once the last attempt has
+// inherit takes the body over from the last attempt, or takes what nextBody has
+// returned.
+func (a *attempt) inherit(last *attempt, body io.ReadCloser) {
+	switch {
+	case last.out.source != nil:
+		a.out.source = last.out.source // to be closed by this attempt
+		a.req.Body = &a.out
+	case body != nil:
+		a.req.Body = body
+	}
+}
+
+// settleBody sees to it that the caller's body is closed once the last attempt has
 // closed its own.
 func (a *attempt) settleBody() {
 	if a.out.source != nil {
@@ -94,8 +117,14 @@ func (a *attempt) settleBody() {
 	}
 }
 
+// dropBody closes the body of an attempt whose RoundTripper may not have done so.
+func (a *attempt) dropBody() {
+	a.settleBody()
+	closeBody(&a.req)
+}
+
 func closeBody(req *http.Request) {
-	if req.Body != nil {
+	if req != nil && req.Body != nil {
 		_ = req.Body.Close()
 	}
 }

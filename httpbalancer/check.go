@@ -41,7 +41,7 @@ func (t *Transport) probe(ctx context.Context, name string) error {
 	}
 	req.Host = check.Host
 	req.Header.Set("User-Agent", "maglev-health-check")
-	resp, err := c.next.RoundTrip(req)
+	resp, err := c.roundTrip(req)
 	if err != nil {
 		return err
 	}

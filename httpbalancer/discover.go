@@ -74,6 +74,7 @@ func (d *discovery) run(ctx context.Context, t *Transport) {
 	for {
 		err := t.opts.Discover.Discover(ctx, update)
 		if err == nil || ctx.Err() != nil {
+			t.settle() // even if it has found nothing
 			return
 		}
 		d.note(t, err)
@@ -86,7 +87,7 @@ func (d *discovery) run(ctx context.Context, t *Transport) {
 	}
 }
 
-// note keeps what came of the last set.
+// note keeps what came of the last set. Requests that wait for it go on.
 func (d *discovery) note(t *Transport, err error) {
 	if errors.Is(err, ErrClosed) {
 		return
@@ -95,9 +96,10 @@ func (d *discovery) note(t *Transport, err error) {
 	again := err != nil && d.err != nil && err.Error() == d.err.Error()
 	d.err, d.at = err, time.Now()
 	d.mu.Unlock()
-	if err != nil && !again {
-		t.logf("discovery: %v", err)
+	if t.opts.ErrorLog != nil && err != nil && !again {
+		t.opts.ErrorLog.Print(prefixed("discovery", err))
 	}
+	t.settle()
 }
 
 func (d *discovery) last() (err error, at time.Time) { //nolint:staticcheck // the error is the subject

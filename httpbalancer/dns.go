@@ -107,13 +107,17 @@ func (d DNS) lookUp(ctx context.Context) ([]Backend, error) {
 	found = slices.Compact(found)
 	backends := make([]Backend, len(found))
 	for i, addr := range found {
-		host := addr.String()
-		if port := to.Port(); port != "" {
-			host = net.JoinHostPort(host, port)
-		} else if addr.Is6() {
-			host = "[" + host + "]"
+		at := url.URL{Scheme: to.Scheme, Host: addr.String()}
+		if addr.Is6() {
+			at.Host = "[" + at.Host + "]"
 		}
-		backends[i] = Backend{URL: to.Scheme + "://" + host, ServerName: to.Hostname()}
+		if port := to.Port(); port != "" {
+			at.Host += ":" + port
+		}
+		backends[i].URL = at.String()
+		if to.Scheme == "https" {
+			backends[i].ServerName = to.Hostname()
+		}
 	}
 	return backends, nil
 }

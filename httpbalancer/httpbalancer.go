@@ -66,6 +66,8 @@ var (
 	// ErrNoBackend: there is no backend to send a request to, or discovery has
 	// found none.
 	ErrNoBackend = errors.New("no backend")
+	// ErrRequest: a request is not usable.
+	ErrRequest = errors.New("request not usable")
 	// ErrNoKey: a request has no key, and Options.NoKey is Refuse.
 	ErrNoKey = errors.New("no key")
 	// ErrClosed: the Transport is closed.
@@ -87,7 +89,8 @@ type Transport struct {
 	closed    atomic.Bool
 
 	// settled is closed once there is nothing to wait for with the first
-	// request: there has been a set, or the Transport is closed.
+	// request: there has been a set, or discovery has found none, or the
+	// Transport is closed.
 	settled   chan struct{}
 	settle    func()
 	discovery discovery
@@ -96,10 +99,11 @@ type Transport struct {
 // New returns a Transport. Its errors name the field, the value, and what is
 // allowed.
 func New(opts Options) (*Transport, error) {
-	opts = opts.withDefaults()
+	backends := opts.Backends
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
+	opts = opts.withDefaults()
 	balancer, err := maglev.NewBalancer[*upstream](opts.Balancer)
 	if err != nil {
 		return nil, fmt.Errorf("httpbalancer: Options.Balancer: %w", err)
@@ -111,8 +115,8 @@ func New(opts Options) (*Transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("httpbalancer: Options: %w", err)
 	}
-	if opts.Backends != nil || opts.Discover == nil {
-		if err := t.Update(opts.Backends); err != nil {
+	if backends != nil || opts.Discover == nil {
+		if err := t.Update(backends); err != nil {
 			_ = t.monitor.Close()
 			return nil, err
 		}
@@ -122,9 +126,10 @@ func New(opts Options) (*Transport, error) {
 }
 
 // Update makes the given backends the set to balance over. It neither keeps nor
-// changes the slice. What stays, by name, keeps its connections, health and
-// counters; if its URL is another, new requests go there. What is left out gets no
-// new requests; its connections are closed when its last request is done.
+// changes the slice. What stays, by name, keeps its health and counters, and its
+// connections too unless its scheme, address or ServerName is another: then new
+// requests go there. What is left out gets no new requests; its connections are
+// closed when its last request is done.
 //
 // An error names the backend and the field, and leaves the set as it is. No
 // backends are a set too: requests then fail with [ErrNoBackend]. After Close the
@@ -198,11 +203,9 @@ func (t *Transport) Close() error {
 		return nil
 	}
 	t.discovery.stop()
-	t.mu.Lock() // for an Update to end that has begun
 	t.settle()
-	t.mu.Unlock()
 	err := t.monitor.Close() // waits for probes, which take the lock
-	t.mu.Lock()
+	t.mu.Lock()              // after an Update that has begun
 	defer t.mu.Unlock()
 	for _, u := range t.upstreams {
 		u.conn.Load().retire()
@@ -217,13 +220,6 @@ func (t *Transport) CloseIdleConnections() {
 	defer t.mu.Unlock()
 	for _, u := range t.upstreams {
 		u.conn.Load().closeIdle()
-	}
-}
-
-// logf writes to Options.ErrorLog, if there is one.
-func (t *Transport) logf(format string, args ...any) {
-	if t.opts.ErrorLog != nil {
-		t.opts.ErrorLog.Printf("httpbalancer: "+format, args...)
 	}
 }
 

@@ -5,6 +5,9 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/maglev-lb/maglev"
@@ -19,8 +22,9 @@ type Options struct {
 	Backends []Backend
 
 	// Discover delivers sets of backends from the time of New to that of
-	// Close; [DNS] is one, and [DiscoverFunc] makes a function one. Until the first set is there, from it or from
-	// Backends, requests wait. Default (nil): the set changes by Update alone.
+	// Close; DNS is one, and DiscoverFunc makes a function one. Until it has
+	// delivered its first set, or failed, requests wait, unless there are
+	// Backends. Default (nil): the set changes by Update alone.
 	Discover Discoverer
 
 	// Hash says what of a request is its key. Default (nil): nothing; keys
@@ -38,8 +42,9 @@ type Options struct {
 
 	// Transport is the pattern of the backends' transports: each has a clone
 	// of it. Set TLSClientConfig, timeouts and Protocols here, such as for HTTP/2
-	// without TLS. Default (nil): no proxy, 5 s to connect, up to 256
-	// idle connections a backend for 90 s, HTTP/2 if a TLS server offers it.
+	// without TLS. A MaxIdleConnsPerHost of 0 is 256, as each has one host.
+	// Default (nil): no proxy, 5 s to connect, up to 256 idle connections a
+	// backend for 90 s, HTTP/2 if a TLS server offers it.
 	Transport *http.Transport
 
 	// ServerName is the name in TLS handshakes and certificates of the https
@@ -48,8 +53,9 @@ type Options struct {
 	ServerName string
 
 	// Wrap puts something, such as instrumentation, in front of a backend's
-	// transport: it sees each attempt, with the URL of the backend, and Resend
-	// of its context. Default (nil): nothing.
+	// transport: it sees each attempt and each check, with the URL of the
+	// backend, and Resend of its context. It must not call the Transport.
+	// Default (nil): nothing.
 	Wrap func(backend Backend, next http.RoundTripper) http.RoundTripper
 
 	// Retry says what is tried again, and how often.
@@ -66,8 +72,8 @@ type Options struct {
 	// NoOutlier has nobody ejected. Default: false.
 	NoOutlier bool
 
-	// ErrorLog gets a line when discovery fails. Default (nil): nobody does;
-	// Stats has the last one.
+	// ErrorLog gets a line when discovery fails, unless as it did before.
+	// Default (nil): nobody does; Stats has the last one.
 	ErrorLog *log.Logger
 }
 
@@ -82,7 +88,8 @@ const (
 // Retry says what is tried again, and how often.
 type Retry struct {
 	// Max is how many times a request may be tried again, each time at the next
-	// candidate; negative is never. Default (0): 2.
+	// candidate, and from the first one on when all have been tried; negative is
+	// never. Default (0): 2.
 	Max int
 
 	// PerTryTimeout is how long an attempt at an idempotent request may take
@@ -91,8 +98,8 @@ type Retry struct {
 	PerTryTimeout time.Duration
 
 	// Statuses are the status codes of responses to idempotent requests that
-	// are not returned while there may be a better one. Default (nil): 502, 503
-	// and 504.
+	// are not returned while there may be a better one; empty is none. Default
+	// (nil): 502, 503 and 504.
 	Statuses []int
 
 	// Idempotent says whether a request may reach backends more than once.
@@ -104,8 +111,9 @@ type Retry struct {
 	// retry.Backoff.
 	Backoff retry.Backoff
 
-	// MaxRetryAfter is the longest Retry-After of a response that is waited
-	// for; a response that asks for more is returned. Default (0): 1 s.
+	// MaxRetryAfter is how long to wait at most because of the Retry-After of a
+	// response, however long it asks for: the retry goes to another backend.
+	// Default (0): 1 s.
 	MaxRetryAfter time.Duration
 
 	// Budget bounds the retries in flight. Default (the zero value): see
@@ -123,7 +131,8 @@ type Budget struct {
 // Check is how backends are asked for their health: by a GET request to each, over
 // the transport of its requests.
 type Check struct {
-	// Path is what is asked for, with a query if it has one. Default (""): "/".
+	// Path is what is asked for, encoded as in a URL, with a query if it has
+	// one. Default (""): "/".
 	Path string
 
 	// Host is the Host of the request. Default (""): the backend's.
@@ -133,21 +142,34 @@ type Check struct {
 	// (nil): 200 to 299.
 	Healthy func(status int) bool
 
-	// Check has the times and thresholds. Its Probe, if set, is made instead of
-	// the request; it gets the backend's name.
+	// Check has the times and thresholds, which count for unexpected status
+	// codes as for no answer. Its Probe, if set, is made instead of the request;
+	// it gets the backend's name.
 	health.Check
 }
 
+// withDefaults returns the options with every default spelled out, and nothing
+// that the caller may yet change.
 func (o Options) withDefaults() Options {
+	o.Backends = nil // they change
+	o.Hash = slices.Clone(o.Hash)
+	o.Retry.Statuses = slices.Clone(o.Retry.Statuses)
+	if o.Check != nil {
+		o.Check = new(*o.Check)
+	}
 	if o.Transport == nil {
 		o.Transport = &http.Transport{
 			DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 			TLSHandshakeTimeout:   5 * time.Second,
-			MaxIdleConnsPerHost:   256,
 			IdleConnTimeout:       90 * time.Second,
 			ExpectContinueTimeout: time.Second,
 			ForceAttemptHTTP2:     true,
 		}
+	} else {
+		o.Transport = cloneTransport(o.Transport)
+	}
+	if o.Transport.MaxIdleConnsPerHost == 0 {
+		o.Transport.MaxIdleConnsPerHost = 256
 	}
 	if o.Retry.Max == 0 {
 		o.Retry.Max = 2
@@ -183,17 +205,27 @@ func (o *Options) check() error {
 		return wrong("Retry.PerTryTimeout", o.Retry.PerTryTimeout, "positive, or 0 for no limit")
 	case o.Retry.MaxRetryAfter < 0:
 		return wrong("Retry.MaxRetryAfter", o.Retry.MaxRetryAfter, "positive, or 0 for 1s")
-	case o.Check != nil && o.Check.Path != "" && o.Check.Path[0] != '/':
-		return wrong("Check.Path", fmt.Sprintf("%q", o.Check.Path), `a path that begins with "/"`)
+	case o.Check != nil && !isPath(o.Check.Path):
+		return wrong("Check.Path", fmt.Sprintf("%q", o.Check.Path), `a path that begins with "/", with or without a query, encoded as in a URL`)
 	}
 	for i, status := range o.Retry.Statuses {
 		if status < 100 || status > 599 {
 			return wrong(fmt.Sprintf("Retry.Statuses[%d]", i), status, "a status code, from 100 to 599")
 		}
 	}
+	switch d := o.Discover.(type) {
+	case DiscoverFunc:
+		if d == nil {
+			return wrong("Discover", "DiscoverFunc(nil)", "a function, or nil for none")
+		}
+	case *DNS:
+		if d == nil {
+			return wrong("Discover", "(*DNS)(nil)", "a DNS, or nil for none")
+		}
+	}
 	if v, ok := o.Discover.(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {
-			return fmt.Errorf("httpbalancer: Options.Discover: %w", err)
+			return prefixed("Options.Discover", err)
 		}
 	}
 	if err := o.Hash.Validate(); err != nil {
@@ -207,6 +239,24 @@ func (o *Options) check() error {
 		return fmt.Errorf("httpbalancer: Options.Retry: %w", err)
 	}
 	return nil
+}
+
+// isPath returns whether a text is the path of a URL, and a query if it has one.
+func isPath(s string) bool {
+	if s == "" {
+		return true
+	}
+	u, err := url.Parse("http://host" + s)
+	return err == nil && s[0] == '/' && u.Fragment == "" && !strings.HasSuffix(s, "#")
+}
+
+// prefixed puts the package's name, and where an error has come from, in front of
+// its text, unless it is there.
+func prefixed(where string, err error) error {
+	if strings.HasPrefix(err.Error(), "httpbalancer: ") {
+		return err
+	}
+	return fmt.Errorf("httpbalancer: %s: %w", where, err)
 }
 
 // idempotent is the default of Retry.Idempotent.

@@ -2,7 +2,6 @@ package httpbalancer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -16,8 +15,7 @@ import (
 )
 
 // RoundTrip implements [http.RoundTripper]. An error is an [Error], or wraps
-// [ErrClosed], [ErrNoBackend] or [ErrNoKey], or is the context's if that ends before
-// there is a set of backends.
+// [ErrClosed], [ErrNoBackend], [ErrNoKey] or [ErrRequest].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	hash, cookies, err := t.admit(req)
 	if err != nil {
@@ -26,46 +24,49 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	t.budget.Begin()
 	defer t.budget.End()
-	a := t.begin(req, hash, nil)
-	if a == nil {
+	r := round{transport: t, req: req, hash: hash}
+	if !r.begin() {
 		closeBody(req)
-		t.requests.noBackend.Add(1)
-		return nil, fmt.Errorf("httpbalancer: %w to send the request to: there is none, or none is healthy", ErrNoBackend)
+		return nil, t.noBackend(nil)
 	}
-	a.firstBody(t.opts.Retry.Max > 0)
-	resp, err := a.send()
-	if t.failed(a, resp, err) {
-		a, resp, err = t.retry(a, resp, err, hash)
+	returned := false
+	defer func() {
+		if !returned { // a function of the user's has panicked
+			r.abort()
+		}
+	}()
+	r.attempt.firstBody()
+	r.send()
+	for r.unsatisfied() && r.retryable() && r.retry() {
 	}
-	a.settleBody()
-	if err != nil {
-		a.end()
-		t.requests.failed.Add(1)
-		return nil, &Error{a.conn.name, a.number, err}
-	}
+	resp, err := r.end()
 	for _, cookie := range cookies {
-		resp.Header.Add("Set-Cookie", cookie)
+		if resp != nil && resp.Header != nil {
+			resp.Header.Add("Set-Cookie", cookie)
+		}
 	}
-	a.respond(resp)
-	return resp, nil
+	returned = true
+	return resp, err
 }
 
 // admit returns the hash of a request that may be sent, and the cookies that its
 // response is to set.
 func (t *Transport) admit(req *http.Request) (hash uint64, cookies []string, err error) {
-	if t.balancer == nil || t.closed.Load() {
-		return 0, nil, fmt.Errorf("httpbalancer: RoundTrip: %w, or it was not made by New", ErrClosed)
-	}
-	if req.URL == nil {
-		return 0, nil, errors.New("httpbalancer: RoundTrip: Request.URL is nil")
+	switch {
+	case t.balancer == nil:
+		return 0, nil, fmt.Errorf("httpbalancer: RoundTrip: %w: it was not made by New", ErrClosed)
+	case req == nil || req.URL == nil || req.Header == nil:
+		return 0, nil, fmt.Errorf("httpbalancer: RoundTrip: %w: it is nil, or its URL or Header; use http.NewRequest", ErrRequest)
 	}
 	if t.opts.Discover != nil {
 		select {
 		case <-t.settled:
 		case <-req.Context().Done():
-			found, _ := t.discovery.last()
-			return 0, nil, fmt.Errorf("httpbalancer: %w yet, and discovery says %v: %w", ErrNoBackend, found, context.Cause(req.Context()))
+			return 0, nil, t.noBackend(context.Cause(req.Context()))
 		}
+	}
+	if t.closed.Load() {
+		return 0, nil, fmt.Errorf("httpbalancer: RoundTrip: %w", ErrClosed)
 	}
 	hash, ok, cookies := t.hash(req)
 	switch {
@@ -89,98 +90,179 @@ func (t *Transport) hash(req *http.Request) (hash uint64, ok bool, cookies []str
 	return t.opts.Hash.HashAndCookies(hashpolicy.HTTP(req))
 }
 
-// begin prepares an attempt at the first candidate that has not been tried. It
-// returns nil if there is no backend.
-func (t *Transport) begin(req *http.Request, hash uint64, tried []string) *attempt {
-	a := new(attempt)
-	var ok bool
-	if a.lease, ok = t.balancer.Acquire(hash, tried...); !ok {
-		return nil
+// noBackend returns the error of a request that there is no backend for, or that
+// has ended before there was one.
+func (t *Transport) noBackend(ended error) error {
+	t.requests.noBackend.Add(1)
+	found, _ := t.discovery.last()
+	switch {
+	case ended != nil:
+		return fmt.Errorf("httpbalancer: RoundTrip: %w: discovery has delivered none yet: %w", ErrNoBackend, ended)
+	case found != nil:
+		return fmt.Errorf("httpbalancer: RoundTrip: %w: what discovery said last: %w", ErrNoBackend, found)
 	}
-	a.prepare(t, req, len(tried)+1)
-	return a
+	return fmt.Errorf("httpbalancer: RoundTrip: %w: the set is empty, or none is healthy and panic is off", ErrNoBackend)
 }
 
-// failed reports what came of an attempt to whoever ejects backends, and returns
-// whether there may be something better.
-func (t *Transport) failed(a *attempt, resp *http.Response, err error) bool {
+// A round is what is done for one request: attempts, one after another.
+type round struct {
+	transport *Transport
+	req       *http.Request
+	hash      uint64
+	tried     []string // backends
+	attempt   *attempt // the last
+	resp      *http.Response
+	err       error
+	wanting   bool // what came of it is not what is wanted
+	asked     bool // Retry.Idempotent, which has said:
+	safe      bool
+}
+
+// begin prepares an attempt at the first candidate that has not been tried. It
+// returns false if there is no backend.
+func (r *round) begin() bool {
+	a, number := new(attempt), 1
+	if r.attempt != nil {
+		number = r.attempt.number + 1
+	}
+	var ok bool
+	if a.lease, ok = r.transport.balancer.Acquire(r.hash, r.tried...); !ok {
+		return false
+	}
+	a.prepare(r.req, number)
+	r.attempt = a
+	return true
+}
+
+func (r *round) send() {
+	limit := r.transport.opts.Retry.PerTryTimeout
+	if limit > 0 && !r.idempotent() {
+		limit = 0
+	}
+	r.resp, r.err = r.attempt.send(limit)
+}
+
+func (r *round) idempotent() bool {
+	if !r.asked {
+		r.safe, r.asked = r.transport.opts.Retry.Idempotent(r.req), true
+	}
+	return r.safe
+}
+
+// unsatisfied reports what came of an attempt to whoever ejects backends, and
+// returns whether there may be something better.
+func (r *round) unsatisfied() bool {
+	a := r.attempt
+	r.wanting = true
 	switch {
-	case err != nil:
-		if a.abandoned() {
+	case r.err != nil:
+		if r.err == errNeither {
+			a.dropBody()
 			return false
+		}
+		if a.abandoned() || a.out.failed() || malformed(r.req) {
+			return false // it is none of the backend's fault
 		}
 		a.report(health.LocalError)
 		return true
-	case resp.StatusCode < 500:
+	case r.resp.StatusCode < 500:
 		a.report(health.Success)
-	case resp.StatusCode >= http.StatusBadGateway && resp.StatusCode <= http.StatusGatewayTimeout:
+	case r.resp.StatusCode >= http.StatusBadGateway && r.resp.StatusCode <= http.StatusGatewayTimeout:
 		a.report(health.GatewayError)
 	default:
 		a.report(health.ServerError)
 	}
-	return slices.Contains(t.opts.Retry.Statuses, resp.StatusCode)
-}
-
-// retry makes attempts at the next candidates, as long as they fail and more are
-// allowed. It returns the last one and what came of it.
-func (t *Transport) retry(a *attempt, resp *http.Response, err error, hash uint64) (*attempt, *http.Response, error) {
-	var tried []string
-	for t.retryable(a, err) {
-		if !t.budget.BeginRetry() {
-			t.requests.overBudget.Add(1)
-			break
-		}
-		tried = append(tried, a.conn.name)
-		next := t.next(a, resp, hash, tried)
-		if next == nil {
-			t.budget.EndRetry()
-			break
-		}
-		a.giveUp(resp)
-		a = next
-		t.requests.retries.Add(1)
-		resp, err = a.send()
-		t.budget.EndRetry()
-		if !t.failed(a, resp, err) {
-			break
-		}
-	}
-	if ctx := a.caller.Context(); err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	return a, resp, err
+	r.wanting = slices.Contains(r.transport.opts.Retry.Statuses, r.resp.StatusCode)
+	return r.wanting
 }
 
 // retryable returns whether there may be another attempt: RFC 9110, section 9.2.2,
 // leaves no more than this.
-func (t *Transport) retryable(a *attempt, err error) bool {
-	if a.number > t.opts.Retry.Max || a.abandoned() || !a.replayable() {
+func (r *round) retryable() bool {
+	a := r.attempt
+	if a.number > r.transport.opts.Retry.Max || a.abandoned() || !a.replayable() {
 		return false
 	}
-	return err != nil && unsent(err) || t.opts.Retry.Idempotent(a.caller)
+	return r.err != nil && unsent(r.err) || r.idempotent()
 }
 
-// next prepares the next attempt, after the time that there is to be between them.
-// It returns nil if there cannot be one.
-func (t *Transport) next(a *attempt, resp *http.Response, hash uint64, tried []string) *attempt {
-	delay := t.opts.Retry.Backoff.Delay(a.number)
-	if resp != nil {
-		if after, ok := retry.After(resp.Header.Get("Retry-After"), time.Now()); ok {
-			delay = max(delay, min(after, t.opts.Retry.MaxRetryAfter))
+// retry makes an attempt at the next candidate, after the time that there is to be
+// between them. It returns false, and leaves everything as it is, if there cannot
+// be one.
+func (r *round) retry() bool {
+	t, last := r.transport, r.attempt
+	if !t.budget.BeginRetry() {
+		t.requests.overBudget.Add(1)
+		return false
+	}
+	defer t.budget.EndRetry()
+	if retry.Wait(r.req.Context(), r.delay()) != nil {
+		return false
+	}
+	body, ok := last.nextBody()
+	if !ok {
+		return false
+	}
+	r.tried = append(r.tried, last.lease.Name)
+	if !r.begin() {
+		if body != nil {
+			_ = body.Close()
+		}
+		return false
+	}
+	if slices.Contains(r.tried, r.attempt.lease.Name) {
+		r.tried = r.tried[:0] // all have been: once more from the first
+	}
+	r.attempt.inherit(last, body)
+	if r.resp != nil {
+		_ = r.resp.Body.Close()
+	}
+	last.end()
+	r.resp, r.err = nil, nil
+	t.requests.retries.Add(1)
+	r.send()
+	return true
+}
+
+// delay returns how long to wait before the next attempt.
+func (r *round) delay() time.Duration {
+	opts := &r.transport.opts.Retry
+	delay := opts.Backoff.Delay(r.attempt.number)
+	if r.resp != nil {
+		if after, ok := retry.After(r.resp.Header.Get("Retry-After"), time.Now()); ok {
+			delay = max(delay, min(after, opts.MaxRetryAfter))
 		}
 	}
-	if retry.Wait(a.caller.Context(), delay) != nil {
-		return nil
+	return delay
+}
+
+// end returns what came of the last attempt, which lasts until the body of the
+// response does.
+func (r *round) end() (*http.Response, error) {
+	a := r.attempt
+	a.settleBody()
+	if ctx := r.req.Context(); r.wanting && ctx.Err() != nil {
+		if r.resp != nil {
+			_ = r.resp.Body.Close()
+		}
+		r.err = context.Cause(ctx)
 	}
-	next := t.begin(a.caller, hash, tried)
-	if next == nil {
-		return nil
+	if r.err != nil {
+		a.end()
+		r.transport.requests.failed.Add(1)
+		return nil, &Error{a.lease.Name, a.number, r.err}
 	}
-	if !next.nextBody(a) {
-		next.end()
-		return nil
+	a.respond(r.resp)
+	return r.resp, nil
+}
+
+// abort ends a round in which something has panicked.
+func (r *round) abort() {
+	defer r.attempt.end()
+	if r.resp != nil {
+		_ = r.resp.Body.Close()
 	}
-	return next
+	r.attempt.dropBody()
 }
 
 // An Error is why the last attempt at a request failed. It unwraps to the error of
