@@ -105,16 +105,21 @@ func (a *attempt) end() {
 // last until its body does.
 func (a *attempt) respond(resp *http.Response) {
 	resp.Request = a.caller
-	if resp.Body == http.NoBody {
-		a.end()
-		return
-	}
 	a.in = resp.Body
 	if _, ok := a.in.(io.Writer); ok { // of a 101
 		resp.Body = (*upgraded)(a)
+	} else if bodiless(a.req.Method, resp) {
+		a.end()
 	} else {
 		resp.Body = (*responseBody)(a)
 	}
+}
+
+// bodiless returns whether there is nothing to read in a response. With HTTP/2 such
+// a body is not http.NoBody.
+func bodiless(method string, resp *http.Response) bool {
+	return resp.Body == http.NoBody || method == http.MethodHead || resp.ContentLength == 0 && resp.ProtoMajor == 2 ||
+		resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified
 }
 
 // A responseBody is an attempt, seen as the body of its response.
