@@ -43,8 +43,8 @@ func ExampleBalancer_glance() {
 	_ = balancer.SetDraining("10.0.0.2:8080", true) // no new keys; ErrUnknownBackend if there is none
 
 	stats := balancer.Stats() // BalancerStats: a BackendStats each, and how the table was Rebuilt
-	for _, place := range balancer.Candidates(hash) {
-		_ = place // a Candidate: name, State, and whether it is picked
+	for _, place := range balancer.Candidates(hash) { // each backend as a Candidate
+		_ = place // StateReady, StateWarming, StateFull, StateUnhealthy or StateDraining; is it picked?
 	}
 
 	fmt.Println(value, ok, stats.Backends[0].State, stats.Backends[1].State)
