@@ -175,3 +175,58 @@ func TestSlowStartLetsGoOfOldTables(t *testing.T) {
 		require.Nil(t, old.Value())
 	})
 }
+
+// A request that has an old snapshot in hand, and in it a backend that is removed
+// and empty, waits for the snapshot that is about to be there, and goes elsewhere.
+func TestAcquireOutlivesAnOldSnapshot(t *testing.T) {
+	b, err := NewBalancer[int](BalancerOptions{Table: Options{TableSize: 251}})
+	require.NoError(t, err)
+	require.NoError(t, b.Update(some(2)))
+	old := b.current.Load()
+	hash := uint64(0)
+	for old.members[old.table.Lookup(hash)].name != "0001" {
+		hash++
+	}
+	require.NoError(t, b.Update(some(1)))
+	require.Negative(t, old.members[1].inFlight.Load(), "it is closed")
+
+	current := b.current.Load()
+	b.current.Store(old)
+	time.AfterFunc(5*time.Millisecond, func() { b.current.Store(current) })
+	lease, ok := b.Acquire(hash)
+	require.True(t, ok)
+	require.Equal(t, "0000", lease.Name)
+}
+
+// In Rebuild mode a table that cannot be built does not keep the next one from
+// being built, if health has changed meanwhile.
+func TestRebuildGoesOnAfterAFailure(t *testing.T) {
+	const m = 5000011
+	slow := "" // a backend whose 32-bit positions do not reach every slot
+	for i := 0; ; i++ {
+		slow = fmt.Sprint(i)
+		if h2 := katranHash(XXHash(slow, 0), 2718281828, 2307); (h2%(m-1)+1)%(1<<14) == 0 {
+			break
+		}
+	}
+	g := newGate()
+	b, err := NewBalancer[int](BalancerOptions{
+		Unhealthy:      Rebuild,
+		PanicThreshold: new(0),
+		Table:          Options{TableSize: m, Dialect: Katran(func(name string) uint64 { return g.hash(name, 0) })},
+	})
+	require.NoError(t, err)
+	require.NoError(t, b.Update([]Member[int]{
+		{Backend: Backend{Name: slow, Weight: 100}},
+		{Backend: Backend{Name: "other"}},
+		{Backend: Backend{Name: "heavy", Weight: 100000}},
+	}))
+	g.shut.Store(true)
+	require.NoError(t, b.SetHealth("heavy", false))
+	<-g.entered                                  // slow and other: there is no such table
+	require.NoError(t, b.SetHealth(slow, false)) // other alone
+	g.open <- struct{}{}
+	waitRebuilt(b)
+	require.Equal(t, 1, b.current.Load().table.Len())
+	require.NoError(t, b.Stats().Err)
+}

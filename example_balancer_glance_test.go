@@ -42,9 +42,9 @@ func ExampleBalancer_glance() {
 	_ = balancer.SetHealth("10.0.0.1:8080", false)  // its keys spread over the others
 	_ = balancer.SetDraining("10.0.0.2:8080", true) // no new keys; ErrUnknownBackend if there is none
 
-	stats := balancer.Stats() // BalancerStats: a BackendStats each, and how the table was Rebuilt
+	stats := balancer.Stats()                         // BalancerStats: a BackendStats each, and how the table was Rebuilt
 	for _, place := range balancer.Candidates(hash) { // each backend as a Candidate
-		_ = place // StateReady, StateWarming, StateFull, StateUnhealthy or StateDraining; is it picked?
+		_ = place // its State: StateReady, StateWarming, StateFull, StateUnhealthy or StateDraining
 	}
 
 	fmt.Println(value, ok, stats.Backends[0].State, stats.Backends[1].State)
