@@ -23,8 +23,8 @@
 //
 //	X-User: foo, any cookie     XXH64("foo") = 3728699739546630719, and no more
 //	Cookie: session=foo         rotate_left(3728699739546630719, 1)
-//	from 192.0.2.7:53124          XOR XXH64("192.0.2.7") = 6691044310487332105
-//	neither, from 192.0.2.7     XXH64("192.0.2.7") = 13103123450187797623
+//	from 192.0.2.7:53124          XOR XXH64("192.0.2.7") = 13767847110184166193
+//	neither, from 192.0.2.7     XXH64("192.0.2.7") = 15595747053989467983
 //
 // What is hashed is the request as it goes to the backend: Envoy hashes after its
 // rewrites and changes of headers.

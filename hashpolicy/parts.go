@@ -94,7 +94,7 @@ func Func(f func(r Request) (hash uint64, ok bool)) Policy { return Policy{kind:
 
 func (f function) check() error {
 	if f.f == nil {
-		return wrong("Func: f", "nil", "a function")
+		return wrong("Func: f", nil, "a function")
 	}
 	return nil
 }

@@ -37,15 +37,15 @@ func (sourceIP) hash(r Request, _ bool) (uint64, string, bool) {
 
 // withoutPort returns the address in 1.2.3.4, 1.2.3.4:80, ::1, [::1] and [::1]:80.
 func withoutPort(s string) string {
-	colon := strings.LastIndexByte(s, ':')
-	if s != "" && s[0] == '[' {
-		if colon > 0 && s[colon-1] == ']' {
-			s = s[:colon]
+	if inner, ok := strings.CutPrefix(s, "["); ok {
+		addr, port, ok := strings.Cut(inner, "]")
+		if !ok || port != "" && port[0] != ':' {
+			return ""
 		}
-		return strings.TrimSuffix(s[1:], "]")
+		return addr
 	}
-	if colon >= 0 && colon == strings.IndexByte(s, ':') {
-		return s[:colon]
+	if addr, port, ok := strings.Cut(s, ":"); ok && !strings.Contains(port, ":") {
+		return addr
 	}
 	return s
 }
