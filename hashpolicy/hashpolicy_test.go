@@ -141,10 +141,12 @@ func TestHeaderLeavesTheRequestAlone(t *testing.T) {
 }
 
 func TestHeaderLinesThatEnvoyJoins(t *testing.T) {
-	w := get("/", field{"accept", "text/html"}, field{"Accept", "a"}, field{"accept", ""})
-	requireHash(t, text("text/html,a,"), hashpolicy.List{hashpolicy.Header("Accept")}, w)
-	requireHash(t, text("text/html-a-"), hashpolicy.List{hashpolicy.HeaderRewrite("Accept", ",", "-")}, w)
+	w := get("/", field{"accept", "text/html"}, field{"Accept", ""}, field{"Accept", "a"}, field{"accept", ""})
+	requireHash(t, text("text/html,a"), hashpolicy.List{hashpolicy.Header("Accept")}, w)
+	requireHash(t, text("text/html-a"), hashpolicy.List{hashpolicy.HeaderRewrite("Accept", ",", "-")}, w)
 	requireHash(t, text("text/html"), hashpolicy.List{hashpolicy.Header("Accept")}, get("/", field{"accept", "text/html"}))
+	requireHash(t, text("a"), hashpolicy.List{hashpolicy.Header("Accept")}, get("/", field{"accept", ""}, field{"accept", "a"}))
+	requireHash(t, text(""), hashpolicy.List{hashpolicy.Header("Accept")}, get("/", field{"accept", ""}, field{"accept", ""}))
 }
 
 func TestHeaderRewrite(t *testing.T) {

@@ -28,7 +28,7 @@ type header struct {
 //
 // Headers that Envoy itself looks at, such as Accept, Authorization and
 // X-Forwarded-For, are one value to it in however many lines they come: it joins
-// the lines with commas, in their order. So does this policy.
+// the lines that are not empty with commas, in their order. So does this policy.
 //
 // More than eight values allocate.
 func Header(name string) Policy {
@@ -85,6 +85,7 @@ func (h *header) hash(r Request, _ bool) (uint64, string, bool) {
 		values = append(values, value)
 	}
 	if h.name.joins {
+		values = slices.DeleteFunc(values, func(value string) bool { return value == "" })
 		return maglev.XXHash(h.rewrite.of(strings.Join(values, ",")), 0), "", true
 	}
 	for i := range values {
@@ -121,15 +122,22 @@ func (h *header) path(r Request) (uint64, bool) {
 }
 
 // hashJoined hashes the lines of a header as if they were one, without putting
-// them together.
+// them together. Envoy drops empty lines, with their commas.
 func hashJoined(r Request, name Name, first string, count int) uint64 {
 	var d xxhash.Digest
 	d.Reset()
 	_, _ = d.WriteString(first) // never fails
+	empty := first == ""
 	for i := 1; i < count; i++ {
 		value, _ := r.Header(name, i)
-		_, _ = d.WriteString(",")
+		if value == "" {
+			continue
+		}
+		if !empty {
+			_, _ = d.WriteString(",")
+		}
 		_, _ = d.WriteString(value)
+		empty = false
 	}
 	return d.Sum64()
 }
