@@ -17,8 +17,8 @@ type cookie struct {
 
 // Cookie hashes the value of a cookie, without the quotes that may be around it:
 // Envoy's cookie policy without a ttl. The first cookie of that name counts, on
-// whichever line. There is no hash if there is none or it is empty. Names are compared with
-// case.
+// whichever line. There is no hash if there is none or it is empty. Names are
+// compared with case.
 func Cookie(name string) Policy {
 	return Policy{kind: &cookie{name: name, err: checkCookie("Cookie: name", name)}}
 }

@@ -11,10 +11,10 @@
 //
 // # The rules
 //
-// Each policy of a list gives a hash, which is XXH64 of a text with seed 0, or none if
-// the request does not have what it asks for. None is not 0: a request without any
-// hash has no backend of its own, and Envoy sends it to a random one. The hashes
-// there are become one in the order of the list,
+// Each policy of a list gives a hash, which is XXH64 of a text with seed 0, or none
+// if the request does not have what it asks for. None is not 0: a request without
+// any hash has no backend of its own, and Envoy sends it to a random one. The
+// hashes there are become one in the order of the list,
 //
 //	hash = rotate_left(hash, 1) XOR next      at first 0
 //

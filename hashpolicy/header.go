@@ -20,8 +20,8 @@ type header struct {
 // Header hashes a header: Envoy's header policy. Several values are sorted by
 // their bytes and hashed one after another, XXH64 with the hash so far as its
 // seed, so that their order is of no consequence but how often one comes is. An
-// empty value is hashed; only a header that is absent gives no hash. Names are compared
-// without case.
+// empty value is hashed; only a header that is absent gives no hash. Names are
+// compared without case.
 //
 // The pseudo-headers ":path" (with its query), ":authority", ":method" and ":scheme"
 // are headers too, and "Host" is ":authority".
@@ -36,13 +36,13 @@ func Header(name string) Policy {
 }
 
 // HeaderRewrite is [Header] with Envoy's regex_rewrite: in each value, before it is
-// hashed, all matches of the pattern are replaced by the substitution. In it
-// \1 to \9 stand for what these groups have matched, \0 for the whole match and \\ for a
-// backslash. A value without a match is hashed as it is.
+// hashed, all matches of the pattern are replaced by the substitution. In that,
+// \1 to \9 stand for what these groups have matched, \0 for the whole match and
+// \\ for a backslash. A value without a match is hashed as it is.
 //
-// The pattern is of RE2's syntax, as package regexp has it, without \C. It is matched
-// byte by byte, as in Envoy: é in it matches é in a value, but . matches only one of the
-// bytes of é, and so does [é]. A rewrite allocates.
+// The pattern is of RE2's syntax, as package regexp has it, without \C. It is
+// matched byte by byte, as in Envoy: é in it matches é in a value, but . matches
+// only one of the two bytes of é, and so does [é]. A rewrite allocates.
 func HeaderRewrite(name, pattern, substitution string) Policy {
 	h := newHeader("HeaderRewrite", name)
 	h.rewrite, h.err = newRewrite(pattern, substitution)
@@ -55,7 +55,7 @@ func newHeader(function, name string) *header {
 
 func (h *header) check() error {
 	if h.name.lower == "" {
-		return wrong(h.function+": name", h.given, `a header's name, such as "X-User", or ":path", ":authority", ":method", ":scheme" or ":protocol"`)
+		return wrong(h.function+": name", h.given, nameAllowed+` or ":path"`)
 	}
 	return h.err
 }

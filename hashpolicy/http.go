@@ -11,11 +11,12 @@ import (
 // one that is about to be sent. It costs no allocation.
 //
 // The path and the query are those of URL, as net/http would send them, and not
-// those of RequestURI, which a reverse proxy leaves as they came. The authority is Host, or else that of
-// URL. Remote is RemoteAddr and Local is http.LocalAddrContextKey in the context;
-// the outgoing requests of httputil.ReverseProxy keep both, those of a client
-// have neither. Headers are found under canonical keys only, and what net/http
-// keeps elsewhere, such as Transfer-Encoding, is absent.
+// those of RequestURI, which a reverse proxy leaves as they came. The authority is
+// Host, or else that of URL. Remote is RemoteAddr and Local is
+// http.LocalAddrContextKey in the context; the outgoing requests of
+// httputil.ReverseProxy keep both, those of a client have neither. Headers are
+// found under canonical keys only, and what net/http keeps elsewhere, such as
+// Transfer-Encoding, is absent.
 func HTTP(req *http.Request) Request { return httpRequest{req} }
 
 // HTTPRequest returns the http.Request that [HTTP] was given, for a [Func] that

@@ -36,7 +36,7 @@ func terminal(policy object) object {
 	return policy
 }
 
-var sourceIP = object{"connection_properties": object{"source_ip": true}}
+func sourceIP() object { return object{"connection_properties": object{"source_ip": true}} }
 
 var user = hashpolicy.Header("X-User")
 
@@ -155,7 +155,7 @@ var liveCases = []liveCase{
 	{name: "query/absent", envoy: []object{query("k")}, list: hashpolicy.List{hashpolicy.QueryParameter("k")},
 		request: targets("/k=1?"), none: true},
 
-	{name: "list", envoy: []object{header("x-user"), query("k"), cookie(object{"name": "sid"}), header("absent"), sourceIP},
+	{name: "list", envoy: []object{header("x-user"), query("k"), cookie(object{"name": "sid"}), header("absent"), sourceIP()},
 		list: hashpolicy.List{user, hashpolicy.QueryParameter("k"), hashpolicy.Cookie("sid"), hashpolicy.Header("absent"), hashpolicy.SourceIP()},
 		request: func(i int) *wire {
 			return get(fmt.Sprintf("/?k=%d", i), field{"x-user", "u"}, field{"cookie", "sid=c"})

@@ -138,10 +138,9 @@ func TestLiveHashes(t *testing.T) {
 	}
 }
 
-// Envoy tells its listeners' backends the client's address by itself, so each
-// client needs one.
+// Each key is a client at an address of its own.
 func TestLiveSourceIP(t *testing.T) {
-	l := startEnvoy(t, []string{"127.0.0.1"}, []envoy.Route{{Name: "source", Policy: []object{sourceIP}}})
+	l := startEnvoy(t, []string{"127.0.0.1"}, []envoy.Route{{Name: "source", Policy: []object{sourceIP()}}})
 	list := hashpolicy.List{hashpolicy.SourceIP()}
 	for i := range keys {
 		conn := l.dial(t, fmt.Sprintf("127.%d.%d.%d", 1+i%7, i%256, 1+i/4), "127.0.0.1")
@@ -174,10 +173,10 @@ func TestLiveGeneratedCookies(t *testing.T) {
 			{"name": "SameSite", "value": "Lax"}, {"name": "Secure"}}})},
 			hashpolicy.List{hashpolicy.GeneratedCookie(hashpolicy.NewCookie{Name: name, TTL: time.Hour, Path: "/a b", Attributes: []hashpolicy.Attribute{
 				{Name: "SameSite", Value: "Lax"}, {Name: "Secure"}}})}, 1},
-		{"two", []object{cookie(object{"name": name, "ttl": "1s"}), sourceIP, cookie(object{"name": "b", "ttl": "0s", "path": "/"})},
+		{"two", []object{cookie(object{"name": name, "ttl": "1s"}), sourceIP(), cookie(object{"name": "b", "ttl": "0s", "path": "/"})},
 			hashpolicy.List{hashpolicy.GeneratedCookie(hashpolicy.NewCookie{Name: name, TTL: time.Second}), hashpolicy.SourceIP(),
 				hashpolicy.GeneratedCookie(hashpolicy.NewCookie{Name: "b", Path: "/"})}, 2},
-		{"terminal", []object{terminal(sourceIP2()), cookie(object{"name": name, "ttl": "0s"})},
+		{"terminal", []object{terminal(sourceIP()), cookie(object{"name": name, "ttl": "0s"})},
 			hashpolicy.List{hashpolicy.SourceIP().Terminal(), hashpolicy.GeneratedCookie(hashpolicy.NewCookie{Name: name})}, 0},
 	}
 	var routes []envoy.Route
@@ -209,8 +208,6 @@ func TestLiveGeneratedCookies(t *testing.T) {
 		}
 	}
 }
-
-func sourceIP2() object { return object{"connection_properties": object{"source_ip": true}} }
 
 // Which headers Envoy joins is nowhere written down: the test asks about all that
 // are in use.

@@ -37,9 +37,9 @@ func (q queryParameter) hash(r Request, _ bool) (uint64, string, bool) {
 
 type wholePath struct{}
 
-// Path hashes the path without its query. Envoy has no such policy. There, as here,
-// Header(":path") hashes the path with its query, which for requests that have none is the same, and
-// HeaderRewrite(":path", `\?.*`, "") is this.
+// Path hashes the path without its query. Envoy has no such policy. There, as
+// here, Header(":path") hashes the path with its query, which is the same for
+// requests that have none, and HeaderRewrite(":path", `\?.*`, "") is this.
 func Path() Policy { return Policy{kind: wholePath{}} }
 
 func (wholePath) check() error { return nil }
@@ -51,9 +51,10 @@ func (wholePath) hash(r Request, _ bool) (uint64, string, bool) {
 
 type pathPrefix int
 
-// PathPrefix hashes the first segments of the path, 1 or more, or all of the path if
-// it has no more: of /users/42/photos?size=2 and of /users/42/, PathPrefix(2) hashes
-// /users/42. Envoy has no such policy; there, a HeaderRewrite of ":path" does it.
+// PathPrefix hashes the first segments of the path, 1 or more, or all of the path
+// if it has no more: of /users/42/photos?size=2 and of /users/42/, PathPrefix(2)
+// hashes /users/42. Envoy has no such policy; there as here,
+// HeaderRewrite(":path", `^((?:/[^/?]*){2})[/?].*`, `\1`) is this.
 func PathPrefix(segments int) Policy { return Policy{kind: pathPrefix(segments)} }
 
 func (n pathPrefix) check() error {
@@ -88,8 +89,8 @@ type function struct {
 // agree, and safe to call from several goroutines. Envoy has no such policy.
 //
 // maglev.XXHash with seed 0 hashes a text as the other policies do; for keys that
-// an adversary can choose there is maglev.SipHash. [NewName] makes names to ask for, once,
-// and [HTTPRequest] gives the http.Request.
+// an adversary can choose there is maglev.SipHash. [NewName] makes the names to ask
+// for, once, and [HTTPRequest] gives the http.Request.
 func Func(f func(r Request) (hash uint64, ok bool)) Policy { return Policy{kind: function{f}} }
 
 func (f function) check() error {

@@ -8,8 +8,11 @@ import (
 
 // A Request is what policies see of a request. It gives parts as they are, so that
 // an http.Request, gRPC metadata and a list of header lines fit without being
-// copied. What implements it is best a pointer, a map or a struct of one of these, as others
-// allocate when they become an interface.
+// copied. What implements it is best a pointer, a map, or a struct of one such, as
+// others allocate when they become an interface.
+//
+// To agree with an Envoy, it gives the headers as that has them: cookie fields of
+// HTTP/2 joined by "; ", and with what Envoy itself adds or takes away.
 type Request interface {
 	// Header returns value i of a header, counted from 0 in the order of the
 	// wire, and how many there are, 0 if the header is absent. Each value is a
