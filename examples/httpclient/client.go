@@ -42,7 +42,7 @@ func newRoundRobin(f *fleet) *spread {
 	}}
 }
 
-func plainTransport() *http.Transport { return &http.Transport{MaxIdleConnsPerHost: 4 * workers} }
+func plainTransport() *http.Transport { return &http.Transport{MaxIdleConnsPerHost: most} }
 
 func newBalancer(f *fleet) (*httpbalancer.Transport, error) {
 	return httpbalancer.New(httpbalancer.Options{
@@ -51,7 +51,7 @@ func newBalancer(f *fleet) (*httpbalancer.Transport, error) {
 		Retry: httpbalancer.Retry{
 			// All requests under way may be at the server that is killed. The
 			// default would let 3 of them be tried again at a time.
-			Budget: httpbalancer.Budget{Min: workers},
+			Budget: httpbalancer.Budget{Min: most},
 		},
 	})
 }

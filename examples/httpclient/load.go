@@ -12,8 +12,10 @@ import (
 	"time"
 )
 
-// workers is how many requests are under way at once as they are measured.
-const workers = 8
+const (
+	workers = 8           // how many requests are under way at once as they are measured
+	most    = 4 * workers // and otherwise
+)
 
 // keyOf names the key of a popularity, 0 the most popular.
 func keyOf(rank int) string { return fmt.Sprintf("user-%06d", rank) }
@@ -29,14 +31,14 @@ func everyKey(n int) []string {
 }
 
 // A popularity draws keys by Zipf's law, as Mandelbrot has it, about as users and
-// pages are asked for: each in proportion to 1/(5+rank)^1.05. The same seed draws the
+// pages are asked for: each in proportion to 1/(10+rank)^1.01. The same seed draws the
 // same keys.
 type popularity struct {
 	zipf *rand.Zipf
 }
 
 func newPopularity(keys int, seed uint64) *popularity {
-	return &popularity{rand.NewZipf(rand.New(rand.NewPCG(seed, 0)), 1.05, 5, uint64(keys-1))}
+	return &popularity{rand.NewZipf(rand.New(rand.NewPCG(seed, 0)), 1.01, 10, uint64(keys-1))}
 }
 
 func (p *popularity) draw(n int) []string {

@@ -89,7 +89,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags := flag.NewFlagSet("httpclient", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.IntVar(&s.keys, "keys", 1000, fmt.Sprintf("how many keys there are, from the number of servers to %d", maxKeys))
-	flags.IntVar(&s.requests, "requests", 4000, fmt.Sprintf("how many requests are measured at a time, from %d to %d", minRequests, maxRequests))
+	flags.IntVar(&s.requests, "requests", 3000, fmt.Sprintf("how many requests are measured at a time, from %d to %d", minRequests, maxRequests))
 	flags.IntVar(&s.servers, "servers", 8, fmt.Sprintf("how many servers there are, from %d to %d", minServers, maxServers))
 	flags.StringVar(&s.serve, "serve", "", "go on after the report, and show the client's state at this loopback `ADDR`,\nsuch as 127.0.0.1:8080")
 	flags.Usage = func() {

@@ -21,7 +21,7 @@ import (
 )
 
 // usual are the settings without flags.
-var usual = settings{keys: 1000, requests: 4000, servers: 8}
+var usual = settings{keys: 1000, requests: 3000, servers: 8}
 
 // usualFigures are theirs, which take a race detector some seconds.
 var usualFigures = sync.OnceValues(func() (*figures, error) {
@@ -42,22 +42,21 @@ func TestHitRates(t *testing.T) {
 	// The chance that a request is for a key that fits, drawn without a cache.
 	// What a cache holds before a request does not depend on the request's
 	// key: whichever keys they are, the most popular ones have the best chance.
-	most := 0.0
-	all := 0.0
+	best, all := 0.0, 0.0
 	for rank := range usual.keys {
-		p := math.Pow(5+float64(rank), -1.05)
+		p := math.Pow(10+float64(rank), -1.01)
 		all += p
 		if rank < usual.capacity() {
-			most += p
+			best += p
 		}
 	}
-	most /= all
+	best /= all
 	// Hits are at most binomial; five standard deviations are exceeded once in
 	// millions.
-	slack := 5 * math.Sqrt(most*(1-most)/float64(usual.requests))
-	require.InDelta(t, most, float64(f.popular)/float64(usual.requests), slack)
+	slack := 5 * math.Sqrt(best*(1-best)/float64(usual.requests))
+	require.InDelta(t, best, float64(f.popular)/float64(usual.requests), slack)
 	for _, c := range f.clients[:2] {
-		require.Less(t, c.hitRate(), most+slack, c.name)
+		require.Less(t, c.hitRate(), best+slack, c.name)
 		require.Equal(t, usual.requests-c.hits, c.queries, c.name)
 	}
 
@@ -70,7 +69,7 @@ func TestHitRates(t *testing.T) {
 	}
 	require.Equal(t, usual.requests, ours.hits)
 	require.Zero(t, ours.queries)
-	require.Greater(t, ours.hitRate(), f.clients[0].hitRate()+1-most-slack)
+	require.Greater(t, ours.hitRate(), f.clients[0].hitRate()+1-best-slack)
 }
 
 // keysOfServers returns how many of the keys a table gives to each server.
@@ -126,7 +125,7 @@ func TestBothSidesCountTheSame(t *testing.T) {
 	require.NoError(t, err)
 	// Three times all keys and requests, twice more the requests, with all keys
 	// before and after.
-	require.Equal(t, 3*(1000+4000)+2*(1000+4000+1000), f.sums.answers)
+	require.Equal(t, 3*(1000+3000)+2*(1000+3000+1000), f.sums.answers)
 	require.Equal(t, f.sums.answers+f.sums.cut, f.sums.served)
 	require.Equal(t, f.sums.misses, f.sums.queries)
 	require.Equal(t, f.sums.served, f.sums.misses+f.sums.hits)
@@ -195,7 +194,7 @@ func TestOutput(t *testing.T) {
 		require.LessOrEqual(t, utf8.RuneCountInString(line), 80, line)
 	}
 	require.Contains(t, out.String(), "httpbalancer  ######################## 100.0 %")
-	require.Contains(t, out.String(), "0 of 4000 requests failed, ")
+	require.Contains(t, out.String(), "0 of 3000 requests failed, ")
 }
 
 func TestSmallestRun(t *testing.T) {
@@ -312,4 +311,10 @@ func TestTheSameKeysInEveryRun(t *testing.T) {
 	all := everyKey(3)
 	require.Equal(t, []string{"user-000002", "user-000001", "user-000000"}, all)
 	require.True(t, slices.IsSortedFunc(all, func(a, b string) int { return strings.Compare(b, a) }))
+}
+
+func TestDefaultsAreTheUsualSettings(t *testing.T) {
+	s, err := parse(nil, io.Discard)
+	require.NoError(t, err)
+	require.Equal(t, usual, s)
 }

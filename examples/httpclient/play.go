@@ -183,8 +183,7 @@ func (p *play) change(ctx context.Context, server string, seed uint64, do func()
 
 // askForAll asks for each key once.
 func (p *play) askForAll(ctx context.Context, via http.RoundTripper) ([]outcome, error) {
-	const atOnce = 4 * workers // as nobody measures how long it takes
-	return p.send(ctx, via, everyKey(p.keys), atOnce, 0, nil)
+	return p.send(ctx, via, everyKey(p.keys), most, 0, nil)
 }
 
 // send sends, and enters the answers into the books.

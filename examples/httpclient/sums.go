@@ -24,7 +24,7 @@ func (p *play) sums() (sums, error) {
 		served, hits := int(server.served.Load()), int(server.hits.Load())
 		switch cut := served - told.requests; {
 		case cut == 0 && hits == told.hits:
-		case server.killed && cut > 0 && cut <= workers && hits >= told.hits && hits-told.hits <= cut:
+		case server.killed && cut > 0 && cut <= most && hits >= told.hits && hits-told.hits <= cut:
 			s.cut += cut
 		default:
 			return s, fmt.Errorf("%s has served %d requests, %d from its cache, and the clients have had %d answers, %d from there",
