@@ -161,13 +161,13 @@ func (b *Balancer[T]) sorted(members []Member[T]) ([]Member[T], error) {
 // backend to pick.
 func (b *Balancer[T]) Pick(hash uint64) (value T, ok bool) {
 	s := b.current.Load()
-	i := s.table.Lookup(hash)
-	if uint(i) >= uint(len(s.states)) || s.states[i] != StateReady {
-		if i = b.next(s, hash); i < 0 {
-			return value, false
-		}
+	if i := s.table.Lookup(hash); uint(i) < uint(len(s.values)) && (s.calm || s.states[i] == StateReady) {
+		return s.values[i], true
 	}
-	return s.values[i], true
+	if i := b.next(s, hash); i >= 0 {
+		return s.values[i], true
+	}
+	return value, false
 }
 
 // SetHealth says whether a backend is healthy. It takes effect at once, for all

@@ -157,6 +157,7 @@ func (b *Balancer[T]) publish(s snapshot[T], changed *member[T]) {
 	if b.opts.BalanceFactor > 0 {
 		s.shares = b.shares(s.members, func(i int) bool { return s.used(i) })
 	}
+	s.calm = !slices.ContainsFunc(s.states, func(s State) bool { return s != StateReady })
 	b.current.Store(&s)
 }
 
