@@ -135,6 +135,9 @@ func New(opts Options) (*Transport, error) {
 // backends are a set too: requests then fail with [ErrNoBackend]. After Close the
 // error is [ErrClosed].
 func (t *Transport) Update(backends []Backend) error {
+	if t.balancer == nil {
+		return fmt.Errorf("httpbalancer: Update: %w: it was not made by New", ErrClosed)
+	}
 	targets, err := t.parse(backends)
 	if err != nil {
 		return err
