@@ -170,10 +170,15 @@ func keyOf(t testing.TB, names ...string) string {
 	return ""
 }
 
-// eventually waits for what another goroutine is about to bring about.
+// eventually waits for what another goroutine is about to bring about. It starts
+// none itself, so that they can be counted.
 func eventually(t testing.TB, cond func() bool, format string, args ...any) {
 	t.Helper()
-	require.Eventually(t, cond, 10*time.Second, time.Millisecond, fmt.Sprintf(format, args...))
+	for begin := time.Now(); !cond(); time.Sleep(time.Millisecond) {
+		if time.Since(begin) > 10*time.Second {
+			require.FailNow(t, fmt.Sprintf(format, args...))
+		}
+	}
 }
 
 // inFlight returns the requests in flight at all backends together.
