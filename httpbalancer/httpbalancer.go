@@ -33,7 +33,7 @@
 // candidate if its body can be had again (it has none, or GetBody) or has not been
 // read. What may have reached the backend is retried only if it is idempotent. No
 // backend is tried twice while there are others. Retries are bounded in number, and
-// to a share of the requests in flight ([retry.Budget]).
+// those of the second kind to a share of the requests in flight ([retry.Budget]).
 //
 // # What makes a backend unhealthy
 //

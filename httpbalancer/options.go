@@ -107,8 +107,9 @@ type Retry struct {
 	// 9.2.2), and those with an Idempotency-Key.
 	Idempotent func(*http.Request) bool
 
-	// Backoff is the time before a retry. Default (the zero value): see
-	// retry.Backoff.
+	// Backoff is the time before a retry, but for the first one of a request
+	// that could not be sent: the next candidate gets that at once. Default
+	// (the zero value): see retry.Backoff.
 	Backoff retry.Backoff
 
 	// MaxRetryAfter is how long to wait at most because of the Retry-After of a
@@ -116,8 +117,9 @@ type Retry struct {
 	// Default (0): 1 s.
 	MaxRetryAfter time.Duration
 
-	// Budget bounds the retries in flight. Default (the zero value): see
-	// retry.Budget.
+	// Budget bounds the retries in flight, of requests that a backend may have
+	// seen: those that could not be sent multiply no load. Default (the zero
+	// value): see retry.Budget.
 	Budget Budget
 }
 

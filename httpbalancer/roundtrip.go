@@ -191,13 +191,17 @@ func (r *round) retryable() bool {
 // be one.
 func (r *round) retry() bool {
 	t, last := r.transport, r.attempt
-	if !t.budget.BeginRetry() {
-		t.requests.overBudget.Add(1)
-		return false
-	}
-	defer t.budget.EndRetry()
 	if retry.Wait(r.req.Context(), r.delay()) != nil {
 		return false
+	}
+	// What no backend has seen multiplies no load. And when a backend goes, all of
+	// its requests come here at once.
+	if r.err == nil || !unsent(r.err) {
+		if !t.budget.BeginRetry() {
+			t.requests.overBudget.Add(1)
+			return false
+		}
+		defer t.budget.EndRetry()
 	}
 	body, ok := last.nextBody()
 	if !ok {
@@ -227,6 +231,9 @@ func (r *round) retry() bool {
 // delay returns how long to wait before the next attempt.
 func (r *round) delay() time.Duration {
 	opts := &r.transport.opts.Retry
+	if r.attempt.number == 1 && r.err != nil && unsent(r.err) {
+		return 0 // the next candidate has nothing to recover from
+	}
 	delay := opts.Backoff.Delay(r.attempt.number)
 	if r.resp != nil {
 		if after, ok := retry.After(r.resp.Header.Get("Retry-After"), time.Now()); ok {

@@ -2,6 +2,7 @@ package httpbalancer_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net/http"
@@ -150,7 +151,7 @@ func TestBudgetBoundsTheRetriesInFlight(t *testing.T) {
 			// whose retry is refused ends, and makes the share of the rest less.
 			for range c.want {
 				fail <- struct{}{}
-				synctest.Wait()
+				time.Sleep(time.Second) // its wait before the retry does not count
 			}
 			require.Equal(t, c.want, b.Stats().RetriesInFlight)
 			close(fail)
@@ -197,4 +198,26 @@ func TestPOSTIsNotDeliveredTwice(t *testing.T) {
 	for _, id := range sent {
 		require.Equal(t, 1, delivered[id], len(id))
 	}
+}
+
+// A request that no backend has seen multiplies no load: the next candidate has it
+// at once, and the budget is not asked.
+func TestUnsentRequestGoesOnAtOnceAndCostsNoBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTransport(t, httpbalancer.Options{
+			Backends: named("a", "b", "c"),
+			Retry:    httpbalancer.Retry{Budget: httpbalancer.Budget{Percent: retry.None, Min: retry.None}},
+			Wrap: fake(func(_ string, req *http.Request) (*http.Response, error) {
+				if httpbalancer.Resend(req.Context()) == 0 {
+					return nil, &tls.CertificateVerificationError{Err: errors.New("expired")}
+				}
+				return answer(200), nil
+			}),
+		})
+		start := time.Now()
+		_, err := b.RoundTrip(request(t, "POST", "key", nil))
+		require.NoError(t, err)
+		require.Zero(t, time.Since(start))
+		require.EqualValues(t, 1, b.Stats().Retries)
+	})
 }
