@@ -11,7 +11,7 @@ type snapshot[T any] struct {
 
 	states   []State   // StateReady for all that are used, in panic too
 	shares   []float64 // of the weights of those that are used; nil if no load is bounded
-	calm     bool // all are StateReady
+	calm     bool      // all are StateReady
 	panicked bool
 	ups      []time.Duration // when each became usable; nil if nobody is warming
 	oldest   time.Duration   // the first of them
