@@ -17,16 +17,17 @@ import (
 // response. It is one piece of memory, as each piece costs; none is used twice, as
 // a response refers to its request.
 type attempt struct {
-	caller *http.Request // the request it is an attempt at
-	number int           // from 1
-	lease  maglev.Lease[*upstream]
-	conn   *conn
-	req    http.Request // a shallow copy of the caller's
-	url    url.URL      // and of its URL
-	out    outBody
-	in     io.ReadCloser      // the response's body
-	cancel context.CancelFunc // of an attempt with a time limit
-	ended  atomic.Bool
+	caller  *http.Request // the request it is an attempt at
+	number  int           // from 1
+	lease   maglev.Lease[*upstream]
+	conn    *conn
+	req     http.Request // a shallow copy of the caller's
+	url     url.URL      // and of its URL
+	out     outBody
+	in      io.ReadCloser      // the response's body
+	cancel  context.CancelFunc // of an attempt with a time limit
+	closing atomic.Bool        // the response's body is
+	ended   atomic.Bool
 }
 
 // prepare makes the copy of a request that goes to the leased backend.
@@ -134,12 +135,14 @@ func (b *responseBody) Read(p []byte) (int, error) {
 }
 
 func (b *responseBody) Close() error {
+	b.closing.Store(true)
 	defer (*attempt)(b).end()
 	return b.in.Close()
 }
 
 func (a *attempt) bodyEnded(err error) {
-	if err != io.EOF && !a.ended.Load() && !a.abandoned() {
+	// A Read that a Close breaks off is no failure of the backend's.
+	if err != io.EOF && !a.closing.Load() && !a.abandoned() {
 		a.report(health.LocalError)
 	}
 	a.end()
