@@ -142,7 +142,7 @@ func (b *responseBody) Close() error {
 
 func (a *attempt) bodyEnded(err error) {
 	// A Read that a Close breaks off is no failure of the backend's.
-	if err != io.EOF && !a.closing.Load() && !a.abandoned() {
+	if err != io.EOF && !a.ended.Load() && !a.closing.Load() && !a.abandoned() {
 		a.report(health.LocalError)
 	}
 	a.end()
