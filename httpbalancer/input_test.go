@@ -2,7 +2,6 @@ package httpbalancer_test
 
 import (
 	"context"
-	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,182 +13,168 @@ import (
 	"github.com/maglev-lb/maglev/hashpolicy"
 	"github.com/maglev-lb/maglev/health"
 	"github.com/maglev-lb/maglev/httpbalancer"
+	"github.com/maglev-lb/maglev/retry"
 )
 
-// requireError checks that an error begins as all do, can be matched, and names
-// what is wrong.
-func requireError(t *testing.T, err, is error, says ...string) {
-	t.Helper()
-	require.ErrorIs(t, err, is)
-	require.True(t, strings.HasPrefix(err.Error(), "httpbalancer: "), "%v", err)
-	for _, s := range says {
-		require.ErrorContains(t, err, s)
-	}
-}
-
-func TestBackendThatIsNotUsableIsAnErrorAndTheSetStays(t *testing.T) {
-	good := []httpbalancer.Backend{{URL: "http://10.0.0.1:8080"}}
-	b := newTransport(t, httpbalancer.Options{Backends: good})
+func TestBackendThatIsNotUsableIsRefusedAndTheSetStays(t *testing.T) {
+	b := newTransport(t, httpbalancer.Options{Backends: named("a", "b"), Wrap: anyAnswer})
 	for _, c := range []struct {
-		name     string
-		backends []httpbalancer.Backend
-		says     []string
+		backend httpbalancer.Backend
+		want    string // a part of the error
 	}{
-		{"no URL", []httpbalancer.Backend{{}}, []string{"backends[0].URL", `""`, "http or https"}},
-		{"no scheme", []httpbalancer.Backend{{URL: "10.0.0.1:8080"}}, []string{"backends[0].URL", `"10.0.0.1:8080"`}},
-		{"another scheme", []httpbalancer.Backend{{URL: "ftp://10.0.0.1"}}, []string{"ftp://10.0.0.1", "http or https"}},
-		{"no host", []httpbalancer.Backend{{URL: "http://"}}, []string{"must have a host"}},
-		{"only a port", []httpbalancer.Backend{{URL: "http://:8080"}}, []string{"must have a host"}},
-		{"a path", []httpbalancer.Backend{{URL: "http://10.0.0.1/api"}}, []string{"path", "a request keeps its own"}},
-		{"a query", []httpbalancer.Backend{{URL: "http://10.0.0.1/?a=b"}}, []string{"query"}},
-		{"a fragment", []httpbalancer.Backend{{URL: "http://10.0.0.1/#a"}}, []string{"fragment"}},
-		{"a user", []httpbalancer.Backend{{URL: "http://me:secret@10.0.0.1/"}}, []string{"user"}},
-		{"port 0", []httpbalancer.Backend{{URL: "http://10.0.0.1:0"}}, []string{"port", "65535"}},
-		{"port 65536", []httpbalancer.Backend{{URL: "http://10.0.0.1:65536"}}, []string{"port", "65535"}},
-		{"an empty port", []httpbalancer.Backend{{URL: "http://10.0.0.1:"}}, []string{"port"}},
-		{"IPv6 without brackets", []httpbalancer.Backend{{URL: "http://fd00::1:8080"}}, []string{"fd00::1:8080"}},
-		{"a control character", []httpbalancer.Backend{{URL: "http://10.0.0.1\n"}}, []string{"backends[0].URL"}},
-		{"a negative weight", []httpbalancer.Backend{{URL: "http://10.0.0.1"}, {URL: "http://10.0.0.2", Weight: -1}},
-			[]string{"backends[1].Weight -1", "4294967295"}},
-		{"the same URL twice", []httpbalancer.Backend{{URL: "http://10.0.0.1"}, {URL: "http://10.0.0.1:80/"}},
-			[]string{"backends[0]", "[1]", `"10.0.0.1:80"`}},
-		{"two schemes of one address", []httpbalancer.Backend{{URL: "http://10.0.0.1:443"}, {URL: "https://10.0.0.1"}},
-			[]string{`"10.0.0.1:443"`, "Name"}},
-		{"the same Name twice", []httpbalancer.Backend{{URL: "http://10.0.0.1", Name: "a"}, {URL: "http://10.0.0.2", Name: "a"}},
-			[]string{`"a"`}},
+		{httpbalancer.Backend{}, `URL ""`},
+		{httpbalancer.Backend{URL: "10.0.0.1"}, "scheme"},
+		{httpbalancer.Backend{URL: "10.0.0.1:80"}, ""},
+		{httpbalancer.Backend{URL: "localhost:80"}, "scheme"},
+		{httpbalancer.Backend{URL: "ftp://10.0.0.1"}, "http or https"},
+		{httpbalancer.Backend{URL: "unix:///run/socket"}, "http or https"},
+		{httpbalancer.Backend{URL: "http://"}, "must have a host"},
+		{httpbalancer.Backend{URL: "http:///path"}, "must have a host"},
+		{httpbalancer.Backend{URL: "http://:80"}, "must have a host"},
+		{httpbalancer.Backend{URL: "http:10.0.0.1"}, "must have a host"},
+		{httpbalancer.Backend{URL: "http://10.0.0.1/api"}, "path"},
+		{httpbalancer.Backend{URL: "http://10.0.0.1/?q"}, "query"},
+		{httpbalancer.Backend{URL: "http://10.0.0.1?"}, "query"},
+		{httpbalancer.Backend{URL: "http://10.0.0.1#f"}, "fragment"},
+		{httpbalancer.Backend{URL: "http://10.0.0.1#"}, "fragment"},
+		{httpbalancer.Backend{URL: "http://me:secret@10.0.0.1"}, "user"},
+		{httpbalancer.Backend{URL: "http://10.0.0.1:"}, "port"},
+		{httpbalancer.Backend{URL: "http://10.0.0.1:0"}, "from 1 to 65535"},
+		{httpbalancer.Backend{URL: "http://10.0.0.1:65536"}, "from 1 to 65535"},
+		{httpbalancer.Backend{URL: "http://10.0.0.1:http"}, "port"},
+		{httpbalancer.Backend{URL: "http://2001:db8::1"}, ""},
+		{httpbalancer.Backend{URL: "http://2001:db8::1:80"}, ""},
+		{httpbalancer.Backend{URL: "http://[2001:db8::1"}, ""},
+		{httpbalancer.Backend{URL: "http://a b"}, ""},
+		{httpbalancer.Backend{URL: "http://c", Weight: -1}, "Weight -1"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			err := b.Update(c.backends)
-			requireError(t, err, httpbalancer.ErrBackend, c.says...)
-			require.NotContains(t, err.Error(), "secret")
-			stats := b.Stats()
-			require.Len(t, stats.Backends, 1)
-			require.Equal(t, "10.0.0.1:8080", stats.Backends[0].Name)
-			_, err = httpbalancer.New(httpbalancer.Options{Backends: c.backends})
-			requireError(t, err, httpbalancer.ErrBackend, c.says...)
-		})
+		err := b.Update(append(named("a"), c.backend))
+		require.ErrorIs(t, err, httpbalancer.ErrBackend, "%+v", c.backend)
+		require.Regexp(t, `^httpbalancer: backends\[1\]\.(URL|Weight) `, err.Error())
+		require.ErrorContains(t, err, c.want)
+		require.NotContains(t, err.Error(), "secret")
+		require.Equal(t, []string{"a", "b"}, names(b))
+		_, err = httpbalancer.New(httpbalancer.Options{Backends: []httpbalancer.Backend{c.backend}})
+		require.ErrorIs(t, err, httpbalancer.ErrBackend)
 	}
-	if weight := int64(math.MaxUint32) + 1; int64(int(weight)) == weight { // ints of 64 bits
-		requireError(t, b.Update([]httpbalancer.Backend{{URL: "http://10.0.0.1", Weight: int(weight)}}), httpbalancer.ErrBackend, "Weight 4294967296")
-	}
+	err := b.Update(named("c", "d", "c"))
+	require.ErrorIs(t, err, httpbalancer.ErrBackend)
+	require.EqualError(t, err, `httpbalancer: backends[0] and [2]: backend not usable: both are named "c"; give one of them another Name`)
+	require.Equal(t, []string{"a", "b"}, names(b))
+	require.ErrorIs(t, b.Update([]httpbalancer.Backend{{URL: "http://x"}, {URL: "http://X:80/"}}), httpbalancer.ErrBackend)
+	get(t, b, "key")
 }
 
-func TestNameIsEnvoysTextOfTheAddress(t *testing.T) {
-	for url, name := range map[string]string{
-		"http://10.0.0.1":            "10.0.0.1:80",
-		"https://10.0.0.1/":          "10.0.0.1:443",
-		"http://10.0.0.1:08080":      "10.0.0.1:8080",
-		"HTTP://Cache.Internal:8080": "cache.internal:8080",
-		"http://[2001:DB8:0:0::1]":   "[2001:db8::1]:80",
-		"http://[::1.2.3.4]":         "[::1.2.3.4]:80",
-		"http://[::ffff:1.2.3.4]":    "[::ffff:1.2.3.4]:80",
-		"http://[::1]:81":            "[::1]:81",
+func TestNameIsTheAddressAsEnvoyWritesIt(t *testing.T) {
+	for url, want := range map[string]string{
+		"http://10.0.0.1":                   "10.0.0.1:80",
+		"https://10.0.0.1":                  "10.0.0.1:443",
+		"HTTP://Host.Example:080/":          "host.example:80",
+		"http://[2001:0DB8:0:0::1]:8080":    "[2001:db8::1]:8080",
+		"https://[::1]":                     "[::1]:443",
+		"http://[::ffff:10.0.0.1]":          "[::ffff:10.0.0.1]:80",
+		"http://[fe80::1%25eth0]:8080":      "[fe80::1%eth0]:8080",
+		"http://service.default.svc.local.": "service.default.svc.local.:80",
 	} {
 		b := newTransport(t, httpbalancer.Options{Backends: []httpbalancer.Backend{{URL: url}}})
-		require.Equal(t, name, b.Stats().Backends[0].Name, url)
+		require.Equal(t, []string{want}, names(b))
 	}
 }
 
-func TestOptionOutOfRangeIsAnError(t *testing.T) {
+func TestOptionsOutOfRangeAreRefused(t *testing.T) {
 	for _, c := range []struct {
 		opts httpbalancer.Options
 		is   error
-		says []string
+		want string // after "httpbalancer: "
 	}{
-		{httpbalancer.Options{NoKey: 2}, httpbalancer.ErrOption, []string{"Options.NoKey 2", "Random (0) or Refuse (1)"}},
-		{httpbalancer.Options{NoOutlier: true, Outlier: new(health.Outlier)}, httpbalancer.ErrOption, []string{"Options.NoOutlier"}},
-		{httpbalancer.Options{Retry: httpbalancer.Retry{PerTryTimeout: -1}}, httpbalancer.ErrOption, []string{"Retry.PerTryTimeout -1ns"}},
-		{httpbalancer.Options{Retry: httpbalancer.Retry{MaxRetryAfter: -time.Second}}, httpbalancer.ErrOption, []string{"Retry.MaxRetryAfter -1s"}},
-		{httpbalancer.Options{Retry: httpbalancer.Retry{Statuses: []int{503, 42}}}, httpbalancer.ErrOption, []string{"Retry.Statuses[1] 42"}},
-		{httpbalancer.Options{Retry: httpbalancer.Retry{Budget: httpbalancer.Budget{Percent: 101}}}, nil, []string{"Options.Retry", "Percent 101", "100"}},
-		{httpbalancer.Options{Check: &httpbalancer.Check{Path: "health"}}, httpbalancer.ErrOption, []string{`Check.Path "health"`}},
-		{httpbalancer.Options{Check: &httpbalancer.Check{Check: health.Check{Interval: -time.Second}}}, health.ErrOption, []string{"Interval -1s"}},
-		{httpbalancer.Options{Outlier: &health.Outlier{MaxEjectedPercent: 101}}, health.ErrOption, []string{"MaxEjectedPercent 101"}},
-		{httpbalancer.Options{Balancer: maglev.BalancerOptions{BalanceFactor: 99}}, maglev.ErrOption, []string{"BalanceFactor 99", "100 or more"}},
-		{httpbalancer.Options{Balancer: maglev.BalancerOptions{PanicThreshold: new(101)}}, maglev.ErrOption, []string{"PanicThreshold 101", "0 (never) to 100"}},
-		{httpbalancer.Options{Balancer: maglev.BalancerOptions{Table: maglev.Options{TableSize: 65536}}}, maglev.ErrTableSize, []string{"65536", "65537"}},
-		{httpbalancer.Options{Hash: hashpolicy.List{{}}}, hashpolicy.ErrPolicy, []string{"Options.Hash"}},
-		{httpbalancer.Options{Hash: hashpolicy.List{hashpolicy.Header("a b")}}, hashpolicy.ErrPolicy, []string{`"a b"`}},
-		{httpbalancer.Options{Discover: httpbalancer.DNS{URL: "http://a/b"}}, httpbalancer.ErrBackend, []string{"DNS.URL", "path"}},
-		{httpbalancer.Options{Discover: httpbalancer.DNS{URL: "http://a", Interval: -1}}, httpbalancer.ErrOption, []string{"DNS.Interval -1ns"}},
-		{httpbalancer.Options{Discover: httpbalancer.DNS{URL: "http://a", Network: "tcp"}}, httpbalancer.ErrOption, []string{`DNS.Network "tcp"`}},
+		{httpbalancer.Options{NoKey: 2}, httpbalancer.ErrOption, "Options.NoKey 2: "},
+		{httpbalancer.Options{NoOutlier: true, Outlier: new(health.Outlier)}, httpbalancer.ErrOption, "Options.NoOutlier true: "},
+		{httpbalancer.Options{Balancer: maglev.BalancerOptions{BalanceFactor: 99}}, maglev.ErrOption, "Options.Balancer: maglev: BalancerOptions.BalanceFactor 99: "},
+		{httpbalancer.Options{Balancer: maglev.BalancerOptions{PanicThreshold: new(101)}}, maglev.ErrOption, "Options.Balancer: maglev: BalancerOptions.PanicThreshold 101: "},
+		{httpbalancer.Options{Retry: httpbalancer.Retry{PerTryTimeout: -1}}, httpbalancer.ErrOption, "Options.Retry.PerTryTimeout -1ns: "},
+		{httpbalancer.Options{Retry: httpbalancer.Retry{MaxRetryAfter: -1}}, httpbalancer.ErrOption, "Options.Retry.MaxRetryAfter -1ns: "},
+		{httpbalancer.Options{Retry: httpbalancer.Retry{Statuses: []int{503, 42}}}, httpbalancer.ErrOption, "Options.Retry.Statuses[1] 42: "},
+		{httpbalancer.Options{Retry: httpbalancer.Retry{Backoff: retry.Backoff{Base: -1}}}, retry.ErrOption, "Options.Retry: retry: Backoff.Base -1ns: "},
+		{httpbalancer.Options{Retry: httpbalancer.Retry{Budget: httpbalancer.Budget{Percent: 101}}}, retry.ErrOption, "Options.Retry: retry: Budget.Percent 101: "},
+		{httpbalancer.Options{Check: &httpbalancer.Check{Path: "health"}}, httpbalancer.ErrOption, `Options.Check.Path "health": `},
+		{httpbalancer.Options{Check: &httpbalancer.Check{Path: "/a b\x00"}}, httpbalancer.ErrOption, `Options.Check.Path "/a b\x00": `},
+		{httpbalancer.Options{Check: &httpbalancer.Check{Path: "/a#b"}}, httpbalancer.ErrOption, `Options.Check.Path "/a#b": `},
+		{httpbalancer.Options{Check: &httpbalancer.Check{Check: health.Check{Interval: -1}}}, health.ErrOption, "Options: health: Check.Interval -1ns: "},
+		{httpbalancer.Options{Outlier: &health.Outlier{Consecutive5xx: -2}}, health.ErrOption, "Options: health: Outlier.Consecutive5xx -2: "},
+		{httpbalancer.Options{Hash: hashpolicy.List{hashpolicy.Header("a b")}}, hashpolicy.ErrPolicy, "Options.Hash: hashpolicy: "},
+		{httpbalancer.Options{Discover: httpbalancer.DiscoverFunc(nil)}, httpbalancer.ErrOption, "Options.Discover DiscoverFunc(nil): "},
+		{httpbalancer.Options{Discover: (*httpbalancer.DNS)(nil)}, httpbalancer.ErrOption, "Options.Discover (*DNS)(nil): "},
+		{httpbalancer.Options{Discover: httpbalancer.DNS{}}, httpbalancer.ErrBackend, `DNS.URL "": `},
+		{httpbalancer.Options{Discover: httpbalancer.DNS{URL: "http://a", Interval: -1}}, httpbalancer.ErrOption, "DNS.Interval -1ns: "},
+		{httpbalancer.Options{Discover: httpbalancer.DNS{URL: "http://a", Timeout: -time.Second}}, httpbalancer.ErrOption, "DNS.Timeout -1s: "},
+		{httpbalancer.Options{Discover: httpbalancer.DNS{URL: "http://a", Network: "tcp"}}, httpbalancer.ErrOption, `DNS.Network "tcp": `},
+		{httpbalancer.Options{Backends: named("a"), Wrap: func(httpbalancer.Backend, http.RoundTripper) http.RoundTripper { return nil }}, httpbalancer.ErrOption, `Options.Wrap: `},
 	} {
-		b, err := httpbalancer.New(c.opts)
-		require.Nil(t, b)
-		require.Error(t, err)
-		if c.is == nil {
-			c.is = err
-		}
-		requireError(t, err, c.is, c.says...)
+		_, err := httpbalancer.New(c.opts)
+		require.ErrorIs(t, err, c.is, c.want)
+		require.True(t, strings.HasPrefix(err.Error(), "httpbalancer: "+c.want), err.Error())
 	}
 }
 
-func TestWrapThatReturnsNilIsAnError(t *testing.T) {
+// New and Update keep nothing that their caller may change.
+func TestOptionsAreCopied(t *testing.T) {
 	opts := httpbalancer.Options{
-		Backends: []httpbalancer.Backend{{URL: "http://10.0.0.1"}},
-		Wrap:     func(httpbalancer.Backend, http.RoundTripper) http.RoundTripper { return nil },
+		Backends:  named("a", "b"),
+		Hash:      hashpolicy.List{hashpolicy.Header("X-User")},
+		Retry:     httpbalancer.Retry{Statuses: []int{503}},
+		Transport: &http.Transport{},
+		Wrap:      anyAnswer,
 	}
-	_, err := httpbalancer.New(opts)
-	requireError(t, err, httpbalancer.ErrOption, "Options.Wrap", "10.0.0.1:80")
+	b := newTransport(t, opts)
+	opts.Backends[0], opts.Hash[0], opts.Retry.Statuses[0] = httpbalancer.Backend{}, hashpolicy.Policy{}, 200
+	require.Zero(t, opts.Transport.MaxIdleConnsPerHost)
+	get(t, b, "key")
+	require.Zero(t, b.Stats().Retries)
+	require.Equal(t, []string{"a", "b"}, names(b))
 }
 
-func TestRoundTripperOfWrapThatReturnsNothingIsAnError(t *testing.T) {
-	b := newTransport(t, httpbalancer.Options{
-		Backends: []httpbalancer.Backend{{URL: "http://10.0.0.1"}},
-		Wrap: func(httpbalancer.Backend, http.RoundTripper) http.RoundTripper {
-			return roundTripFunc(func(*http.Request) (*http.Response, error) { return nil, nil })
-		},
-	})
-	req, err := http.NewRequest(http.MethodGet, "http://a/", nil)
-	require.NoError(t, err)
-	resp, err := b.RoundTrip(req)
-	require.Nil(t, resp)
-	require.ErrorContains(t, err, "neither")
-}
-
-type roundTripFunc func(*http.Request) (*http.Response, error)
-
-func (f roundTripFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
-
-func TestUseAfterCloseIsAnErrorThatCanBeMatched(t *testing.T) {
-	b, err := httpbalancer.New(httpbalancer.Options{Backends: []httpbalancer.Backend{{URL: "http://10.0.0.1"}}})
-	require.NoError(t, err)
+func TestUseAfterClose(t *testing.T) {
+	b := newTransport(t, httpbalancer.Options{Backends: named("a"), Wrap: anyAnswer})
 	require.NoError(t, b.Close())
-	require.NoError(t, b.Close(), "once more")
-	requireError(t, b.Update(nil), httpbalancer.ErrClosed)
-	_, err = (&http.Client{Transport: b}).Get("http://a/")
+	require.NoError(t, b.Close())
+	_, err := b.RoundTrip(request(t, "GET", "key", nil))
+	require.EqualError(t, err, "httpbalancer: RoundTrip: transport is closed")
+	require.ErrorIs(t, err, httpbalancer.ErrClosed)
+	err = b.Update(named("b"))
+	require.EqualError(t, err, "httpbalancer: Update: transport is closed")
 	require.ErrorIs(t, err, httpbalancer.ErrClosed)
 	b.CloseIdleConnections()
-	require.Len(t, b.Stats().Backends, 1)
+	require.Equal(t, []string{"a"}, names(b))
 }
 
-func TestZeroTransportRefuses(t *testing.T) {
+func TestZeroTransportRefusesEverything(t *testing.T) {
 	var b httpbalancer.Transport
-	_, err := (&http.Client{Transport: &b}).Get("http://a/")
+	_, err := b.RoundTrip(request(t, "GET", "key", nil))
 	require.ErrorIs(t, err, httpbalancer.ErrClosed)
-	require.ErrorIs(t, b.Update(nil), httpbalancer.ErrClosed)
-	require.NoError(t, b.Close())
+	require.ErrorIs(t, b.Update(named("a")), httpbalancer.ErrClosed)
 	b.CloseIdleConnections()
-	require.Empty(t, b.Stats().Backends)
+	require.NoError(t, b.Close())
+	require.Zero(t, b.Stats())
 }
 
-func TestRequestThatIsNoneIsAnError(t *testing.T) {
-	b := newTransport(t, httpbalancer.Options{Backends: []httpbalancer.Backend{{URL: "http://10.0.0.1"}}})
-	for name, req := range map[string]*http.Request{
-		"nil":       nil,
-		"no URL":    {Header: http.Header{}},
-		"no header": new(http.Request).WithContext(context.Background()),
-	} {
-		resp, err := b.RoundTrip(req)
-		require.Nil(t, resp, name)
-		requireError(t, err, httpbalancer.ErrRequest)
+func TestRequestThatIsNotUsable(t *testing.T) {
+	b := newTransport(t, httpbalancer.Options{Backends: named("a"), Wrap: anyAnswer})
+	for _, req := range []*http.Request{nil, {}, {Header: http.Header{}}} {
+		_, err := b.RoundTrip(req)
+		require.ErrorIs(t, err, httpbalancer.ErrRequest)
+		require.Regexp(t, "^httpbalancer: RoundTrip: ", err.Error())
 	}
+	require.Zero(t, httpbalancer.Resend(context.Background()))
 }
 
-func TestEmptySetIsASet(t *testing.T) {
-	b := newTransport(t, httpbalancer.Options{Backends: []httpbalancer.Backend{{URL: "http://10.0.0.1"}}})
-	require.NoError(t, b.Update(nil))
-	_, err := (&http.Client{Transport: b}).Get("http://a/")
-	require.ErrorIs(t, err, httpbalancer.ErrNoBackend)
-	require.EqualValues(t, 1, b.Stats().NoBackend)
+func TestEmptySetIsNoBackend(t *testing.T) {
+	b := newTransport(t, httpbalancer.Options{Balancer: maglev.BalancerOptions{PanicThreshold: new(0)}, Wrap: anyAnswer})
+	for _, set := range [][]httpbalancer.Backend{nil, {}} {
+		require.NoError(t, b.Update(set))
+		_, err := b.RoundTrip(request(t, "GET", "key", nil))
+		require.ErrorIs(t, err, httpbalancer.ErrNoBackend)
+	}
+	require.EqualValues(t, 2, b.Stats().NoBackend)
+	require.NoError(t, b.Update(named("a")))
+	get(t, b, "key")
 }
