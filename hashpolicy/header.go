@@ -42,7 +42,10 @@ func Header(name string) Policy {
 //
 // The pattern is of RE2's syntax, as package regexp has it, without \C. It is
 // matched byte by byte, as in Envoy: é in it matches é in a value, but . matches
-// only one of the two bytes of é, and so does [é]. A rewrite allocates.
+// only one of the two bytes of é, and so does [é]. Envoy refuses some patterns that
+// are taken here: an empty one, \x{100} and above, and, unless its
+// re2.max_program_size.error_level says otherwise, those of which RE2 makes more
+// than 100 instructions. A rewrite allocates.
 func HeaderRewrite(name, pattern, substitution string) Policy {
 	h := newHeader("HeaderRewrite", name)
 	h.rewrite, h.err = newRewrite(pattern, substitution)

@@ -8,11 +8,15 @@ import (
 )
 
 // HTTP returns an http.Request as a [Request], one that a server has received or
-// one that is about to be sent. It costs no allocation.
+// one that is about to be sent. That costs no allocation.
 //
 // The path and the query are those of URL, as net/http would send them, and not
-// those of RequestURI, which a reverse proxy leaves as they came. The authority is
-// Host, or else that of URL. Remote is RemoteAddr and Local is
+// those of RequestURI, which a reverse proxy leaves as they came. So what it
+// encodes as it sends a path, such as " and {, is hashed encoded, even where a
+// client has sent it as it is, and Envoy hashes that. A path with encoded
+// characters allocates.
+//
+// The authority is Host, or else that of URL. Remote is RemoteAddr and Local is
 // http.LocalAddrContextKey in the context; the outgoing requests of
 // httputil.ReverseProxy keep both, those of a client have neither. Headers are
 // found under canonical keys only, and what net/http keeps elsewhere, such as
@@ -78,12 +82,20 @@ func (r httpRequest) Target() (path, query string, hasQuery bool) {
 		return "", "", false
 	}
 	u := r.URL
-	path = u.Opaque
-	if path == "" {
+	query, hasQuery = u.RawQuery, u.RawQuery != "" || u.ForceQuery
+	if path = u.Opaque; path == "" {
 		path = u.EscapedPath()
-	} else if rest, ok := strings.CutPrefix(path, "//"); ok {
-		// The authority comes first.
-		path = rest[indexOrEnd(rest, '/'):]
+	} else {
+		if start, more, ok := strings.Cut(path, "?"); ok {
+			if hasQuery {
+				more += "?" + query
+			}
+			path, query, hasQuery = start, more, true
+		}
+		if rest, ok := strings.CutPrefix(path, "//"); ok {
+			// The authority comes first.
+			path = rest[indexOrEnd(rest, '/'):]
+		}
 	}
 	if path == "" {
 		if r.Method == http.MethodConnect {
@@ -91,7 +103,7 @@ func (r httpRequest) Target() (path, query string, hasQuery bool) {
 		}
 		path = "/"
 	}
-	return path, u.RawQuery, u.RawQuery != "" || u.ForceQuery
+	return path, query, hasQuery
 }
 
 // indexOrEnd returns where a byte is, or the length of s if it is not there.

@@ -102,6 +102,8 @@ func TestHTTPTargets(t *testing.T) {
 		{req: &http.Request{URL: &url.URL{Opaque: "/a%2Fb", RawQuery: "q"}}, path: "/a%2Fb", query: "q", hasQuery: true},
 		{req: &http.Request{URL: &url.URL{Opaque: "//host/a//b"}}, path: "/a//b"},
 		{req: &http.Request{URL: &url.URL{Opaque: "//host"}}, path: "/"},
+		{req: &http.Request{URL: &url.URL{Opaque: "/a?b"}}, path: "/a", query: "b", hasQuery: true},
+		{req: &http.Request{URL: &url.URL{Opaque: "//host?b=/c", RawQuery: "q"}}, path: "/", query: "b=/c?q", hasQuery: true},
 		// A reverse proxy leaves RequestURI as it came.
 		{req: &http.Request{URL: &url.URL{Path: "/new"}, RequestURI: "/old?q"}, path: "/new"},
 	} {

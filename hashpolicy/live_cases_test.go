@@ -15,6 +15,7 @@ type liveCase struct {
 	name    string
 	envoy   []object
 	list    hashpolicy.List
+	keys    int // how many; default (0): 250, for corners of what another case has
 	request func(i int) *wire
 	none    bool // there is no hash
 }
@@ -57,9 +58,9 @@ func targets(format string) func(i int) *wire {
 }
 
 var liveCases = []liveCase{
-	{name: "header", envoy: []object{header("x-user")}, list: hashpolicy.List{user},
+	{name: "header", keys: 1000, envoy: []object{header("x-user")}, list: hashpolicy.List{user},
 		request: lines(field{"X-User", "user-%d"})},
-	{name: "header/several", envoy: []object{header("X-User")}, list: hashpolicy.List{user},
+	{name: "header/several", keys: 1000, envoy: []object{header("X-User")}, list: hashpolicy.List{user},
 		request: lines(field{"x-user", "z-%d"}, field{"other", "o"}, field{"X-USER", "a-%d"}, field{"x-user", "m"}, field{"x-user", "m"}, field{"x-user", "B%d"})},
 	{name: "header/one of them empty", envoy: []object{header("x-user")}, list: hashpolicy.List{user},
 		request: lines(field{"x-user", "%d"}, field{"x-user", ""})},
@@ -69,12 +70,12 @@ var liveCases = []liveCase{
 		request: lines(field{"x-user", "\xff%d"}, field{"x-user", "é%d"}, field{"x-user", "a \t b%d"})},
 	{name: "header/absent", envoy: []object{header("x-user")}, list: hashpolicy.List{user},
 		request: lines(field{"x-user-2", "%d"}), none: true},
-	{name: "header/host", envoy: []object{header("Host")}, list: hashpolicy.List{hashpolicy.Header("Host")},
+	{name: "header/host", keys: 1000, envoy: []object{header("Host")}, list: hashpolicy.List{hashpolicy.Header("Host")},
 		request: func(i int) *wire { w := get("/"); w.host = fmt.Sprintf("Host-%d.test:80", i); return w }},
 	{name: "header/authority and method", envoy: []object{header(":authority"), header(":method"), header(":scheme")},
 		list:    hashpolicy.List{hashpolicy.Header(":authority"), hashpolicy.Header(":method"), hashpolicy.Header(":scheme")},
 		request: func(i int) *wire { w := get("/"); w.host = fmt.Sprintf("host-%d.test", i); return w }},
-	{name: "header/path", envoy: []object{header(":path")}, list: hashpolicy.List{hashpolicy.Header(":path")},
+	{name: "header/path", keys: 1000, envoy: []object{header(":path")}, list: hashpolicy.List{hashpolicy.Header(":path")},
 		request: targets("/a/../b//%d/%41%2f?q=1&q=%3d")},
 	{name: "header/path with an empty query", envoy: []object{header(":path")}, list: hashpolicy.List{hashpolicy.Header(":path")},
 		request: targets("/%d?")},
@@ -84,7 +85,7 @@ var liveCases = []liveCase{
 	{name: "header/cookie", envoy: []object{header("cookie")}, list: hashpolicy.List{hashpolicy.Header("Cookie")},
 		request: lines(field{"cookie", "b=%d"}, field{"cookie", "a=1"})},
 
-	{name: "rewrite", envoy: []object{rewrite("x-user", `^([^@]*)@.*$`, `\1`)},
+	{name: "rewrite", keys: 1000, envoy: []object{rewrite("x-user", `^([^@]*)@.*$`, `\1`)},
 		list:    hashpolicy.List{hashpolicy.HeaderRewrite("x-user", `^([^@]*)@.*$`, `\1`)},
 		request: lines(field{"x-user", "user-%d@example.test"}, field{"x-user", "a-%d"}, field{"x-user", "0@%d"})},
 	{name: "rewrite/substitution", envoy: []object{rewrite("x-user", `([a-z])(x)?(\d)`, `$1\\\2[\0]\3${1}\1`)},
@@ -105,20 +106,23 @@ var liveCases = []liveCase{
 	{name: "rewrite/joined, with empty lines", envoy: []object{rewrite("accept", `,|^|$`, `-`)},
 		list:    hashpolicy.List{hashpolicy.HeaderRewrite("accept", `,|^|$`, `-`)},
 		request: lines(field{"accept", ""}, field{"accept", "z%d"}, field{"accept", ""}, field{"accept", "a"}, field{"accept", ""})},
-	{name: "rewrite/path", envoy: []object{rewrite(":path", `\?.*`, ``)}, list: hashpolicy.List{hashpolicy.Path()},
+	{name: "rewrite/path", keys: 1000, envoy: []object{rewrite(":path", `\?.*`, ``)}, list: hashpolicy.List{hashpolicy.Path()},
 		request: targets("/users/%d?x=%d")},
-	{name: "rewrite/prefix of the path", envoy: []object{rewrite(":path", `^((?:/[^/?]*){2})[/?].*`, `\1`)},
+	{name: "rewrite/prefix of a short path", envoy: []object{rewrite(":path", `^((?:/[^/?]*){1,2}).*`, `\1`)},
+		list:    hashpolicy.List{hashpolicy.PathPrefix(2)},
+		request: targets("/%d?x=/y/%d")},
+	{name: "rewrite/prefix of the path", envoy: []object{rewrite(":path", `^((?:/[^/?]*){1,2}).*`, `\1`)},
 		list:    hashpolicy.List{hashpolicy.PathPrefix(2)},
 		request: targets("/users/%d/photos?x=%d")},
 	{name: "rewrite/absent", envoy: []object{rewrite("x-user", `^$`, `x`)},
 		list:    hashpolicy.List{hashpolicy.HeaderRewrite("x-user", `^$`, `x`)},
 		request: lines(), none: true},
 
-	{name: "cookie", envoy: []object{cookie(object{"name": "sid"})}, list: hashpolicy.List{hashpolicy.Cookie("sid")},
+	{name: "cookie", keys: 1000, envoy: []object{cookie(object{"name": "sid"})}, list: hashpolicy.List{hashpolicy.Cookie("sid")},
 		request: lines(field{"cookie", "a=1; SID=x; sid=s-%d; sid=second"})},
-	{name: "cookie/second line", envoy: []object{cookie(object{"name": "sid"})}, list: hashpolicy.List{hashpolicy.Cookie("sid")},
+	{name: "cookie/second line", keys: 1000, envoy: []object{cookie(object{"name": "sid"})}, list: hashpolicy.List{hashpolicy.Cookie("sid")},
 		request: lines(field{"cookie", "a=1; sid"}, field{"Cookie", "b=2;sid=s-%d"})},
-	{name: "cookie/quoted", envoy: []object{cookie(object{"name": "sid"})}, list: hashpolicy.List{hashpolicy.Cookie("sid")},
+	{name: "cookie/quoted", keys: 1000, envoy: []object{cookie(object{"name": "sid"})}, list: hashpolicy.List{hashpolicy.Cookie("sid")},
 		request: lines(field{"cookie", `sid="s-%d"`})},
 	{name: "cookie/odd", envoy: []object{cookie(object{"name": "sid"})}, list: hashpolicy.List{hashpolicy.Cookie("sid")},
 		request: lines(field{"cookie", `;;sid =1; =sid;   sid= a=b"%d ,c ;x`})},
@@ -139,9 +143,9 @@ var liveCases = []liveCase{
 		list:    hashpolicy.List{hashpolicy.GeneratedCookie(hashpolicy.NewCookie{Name: "sid", TTL: time.Minute})},
 		request: lines(field{"cookie", "sid=%d"})},
 
-	{name: "query", envoy: []object{query("k")}, list: hashpolicy.List{hashpolicy.QueryParameter("k")},
+	{name: "query", keys: 1000, envoy: []object{query("k")}, list: hashpolicy.List{hashpolicy.QueryParameter("k")},
 		request: targets("/p?K=1&kk=2&k=v-%d&k=second")},
-	{name: "query/not decoded", envoy: []object{query("a%20b")}, list: hashpolicy.List{hashpolicy.QueryParameter("a%20b")},
+	{name: "query/not decoded", keys: 1000, envoy: []object{query("a%20b")}, list: hashpolicy.List{hashpolicy.QueryParameter("a%20b")},
 		request: targets("/?a+b=1&a%20b=%3d+%d=x;y?z")},
 	{name: "query/odd", envoy: []object{query("k"), header(":path")},
 		list:    hashpolicy.List{hashpolicy.QueryParameter("k"), hashpolicy.Header(":path")},
@@ -155,14 +159,14 @@ var liveCases = []liveCase{
 	{name: "query/absent", envoy: []object{query("k")}, list: hashpolicy.List{hashpolicy.QueryParameter("k")},
 		request: targets("/k=1?"), none: true},
 
-	{name: "list", envoy: []object{header("x-user"), query("k"), cookie(object{"name": "sid"}), header("absent"), sourceIP()},
+	{name: "list", keys: 1000, envoy: []object{header("x-user"), query("k"), cookie(object{"name": "sid"}), header("absent"), sourceIP()},
 		list: hashpolicy.List{user, hashpolicy.QueryParameter("k"), hashpolicy.Cookie("sid"), hashpolicy.Header("absent"), hashpolicy.SourceIP()},
 		request: func(i int) *wire {
 			return get(fmt.Sprintf("/?k=%d", i), field{"x-user", "u"}, field{"cookie", "sid=c"})
 		}},
 	{name: "list/the same twice", envoy: []object{header("x-user"), header("x-user")}, list: hashpolicy.List{user, user},
 		request: lines(field{"x-user", "%d"})},
-	{name: "list/terminal, with a hash", envoy: []object{terminal(header("x-user")), header("x-other")},
+	{name: "list/terminal, with a hash", keys: 1000, envoy: []object{terminal(header("x-user")), header("x-other")},
 		list:    hashpolicy.List{user.Terminal(), hashpolicy.Header("x-other")},
 		request: lines(field{"x-user", "%d"}, field{"x-other", "%d"})},
 	{name: "list/terminal, without", envoy: []object{terminal(header("x-absent")), header("x-other")},

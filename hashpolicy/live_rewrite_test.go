@@ -3,6 +3,8 @@ package hashpolicy_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -11,10 +13,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Package regexp, on bytes, and Envoy agree about random patterns, substitutions and values.
+// Package regexp, on bytes, and Envoy agree about random patterns, substitutions
+// and values. MAGLEV_ENVOY_SEED is the seed of a run to repeat; else it is random.
 func TestLiveRandomRewrites(t *testing.T) {
 	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	if text := os.Getenv("MAGLEV_ENVOY_SEED"); text != "" {
+		var err error
+		seed, err = strconv.ParseUint(text, 10, 64)
+		require.NoError(t, err, "MAGLEV_ENVOY_SEED")
+	}
+	t.Logf("to repeat this run: MAGLEV_ENVOY_SEED=%d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	var routes []envoy.Route
 	var lists []hashpolicy.List

@@ -54,7 +54,7 @@ type pathPrefix int
 // PathPrefix hashes the first segments of the path, 1 or more, or all of the path
 // if it has no more: of /users/42/photos?size=2 and of /users/42/, PathPrefix(2)
 // hashes /users/42. Envoy has no such policy; there as here,
-// HeaderRewrite(":path", `^((?:/[^/?]*){2})[/?].*`, `\1`) is this.
+// HeaderRewrite(":path", `^((?:/[^/?]*){1,2}).*`, `\1`) is this.
 func PathPrefix(segments int) Policy { return Policy{kind: pathPrefix(segments)} }
 
 func (n pathPrefix) check() error {

@@ -55,7 +55,9 @@ func HashRoutes(hosts []string, routes []Route, backends []netip.AddrPort) map[s
 			}}}},
 		}
 	}
-	return object{"static_resources": object{
+	// Patterns may be longer than Envoy's 100 instructions.
+	runtime := object{"layers": []object{{"name": "test", "static_layer": object{"re2.max_program_size.error_level": 100_000}}}}
+	return object{"layered_runtime": runtime, "static_resources": object{
 		"listeners": listeners,
 		"clusters": []object{{
 			"name":            "backends",
