@@ -14,16 +14,16 @@ import (
 )
 
 // An attempt is a request on its way to one backend, and then the body of the
-// response. It is one piece of memory, as each piece costs; none is used twice, as
-// a response refers to its request.
+// response. It is one piece of memory, as each piece costs, and as small as may be;
+// none is used twice, as a response refers to its request.
 type attempt struct {
 	caller  *http.Request // the request it is an attempt at
 	number  int           // from 1
 	lease   maglev.Lease[*upstream]
 	conn    *conn
-	req     http.Request // a shallow copy of the caller's
-	url     url.URL      // and of its URL
-	out     outBody
+	req     http.Request       // a shallow copy of the caller's
+	url     url.URL            // and of its URL
+	out     *outBody           // nil unless the body is one
 	in      io.ReadCloser      // the response's body
 	cancel  context.CancelFunc // of an attempt with a time limit
 	closing atomic.Bool        // the response's body is

@@ -11,7 +11,7 @@ import (
 // attempt that has not read it the next one can. Bodies that can be had again are
 // left as they are: net/http looks for those in memory, to send them at one go.
 type outBody struct {
-	source io.ReadCloser // nil if the body is none such
+	source io.ReadCloser
 
 	mu     sync.Mutex
 	read   bool  // from the first Read on
@@ -71,6 +71,9 @@ func (b *outBody) unread() bool {
 
 // failed returns whether the caller's body could not be read.
 func (b *outBody) failed() bool {
+	if b == nil {
+		return false
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.err != nil
@@ -79,18 +82,18 @@ func (b *outBody) failed() bool {
 // firstBody gives the first attempt its body.
 func (a *attempt) firstBody() {
 	if body := a.caller.Body; body != nil && body != http.NoBody && a.caller.GetBody == nil {
-		a.out.source = body
-		a.req.Body = &a.out
+		a.out = &outBody{source: body}
+		a.req.Body = a.out
 	}
 }
 
 // replayable returns whether another attempt can have the body.
-func (a *attempt) replayable() bool { return a.out.source == nil || a.out.unread() }
+func (a *attempt) replayable() bool { return a.out == nil || a.out.unread() }
 
 // nextBody returns the body of the attempt after one that was replayable, if that
 // is not what follows from the request; false if it cannot be had.
 func (a *attempt) nextBody() (io.ReadCloser, bool) {
-	if a.out.source != nil || a.caller.GetBody == nil {
+	if a.out != nil || a.caller.GetBody == nil {
 		return nil, true
 	}
 	body, err := a.caller.GetBody()
@@ -101,9 +104,9 @@ func (a *attempt) nextBody() (io.ReadCloser, bool) {
 // returned.
 func (a *attempt) inherit(last *attempt, body io.ReadCloser) {
 	switch {
-	case last.out.source != nil:
-		a.out.source = last.out.source // to be closed by this attempt
-		a.req.Body = &a.out
+	case last.out != nil:
+		a.out = &outBody{source: last.out.source} // to be closed by this attempt
+		a.req.Body = a.out
 	case body != nil:
 		a.req.Body = body
 	}
@@ -112,7 +115,7 @@ func (a *attempt) inherit(last *attempt, body io.ReadCloser) {
 // settleBody sees to it that the caller's body is closed once the last attempt has
 // closed its own.
 func (a *attempt) settleBody() {
-	if a.out.source != nil {
+	if a.out != nil {
 		a.out.settle()
 	}
 }

@@ -2,6 +2,7 @@ package httpbalancer_test
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -46,6 +47,7 @@ func TestBackendThatIsNotUsableIsRefusedAndTheSetStays(t *testing.T) {
 		{httpbalancer.Backend{URL: "http://2001:db8::1:80"}, ""},
 		{httpbalancer.Backend{URL: "http://[2001:db8::1"}, ""},
 		{httpbalancer.Backend{URL: "http://a b"}, ""},
+		{httpbalancer.Backend{URL: "http://10.0.0.1\n"}, ""},
 		{httpbalancer.Backend{URL: "http://c", Weight: -1}, "Weight -1"},
 	} {
 		err := b.Update(append(named("a"), c.backend))
@@ -61,7 +63,15 @@ func TestBackendThatIsNotUsableIsRefusedAndTheSetStays(t *testing.T) {
 	require.ErrorIs(t, err, httpbalancer.ErrBackend)
 	require.EqualError(t, err, `httpbalancer: backends[0] and [2]: backend not usable: both are named "c"; give one of them another Name`)
 	require.Equal(t, []string{"a", "b"}, names(b))
-	require.ErrorIs(t, b.Update([]httpbalancer.Backend{{URL: "http://x"}, {URL: "http://X:80/"}}), httpbalancer.ErrBackend)
+	for _, same := range [][]httpbalancer.Backend{
+		{{URL: "http://x"}, {URL: "http://X:80/"}},
+		{{URL: "http://10.0.0.1:443"}, {URL: "https://10.0.0.1"}},
+	} {
+		require.ErrorIs(t, b.Update(same), httpbalancer.ErrBackend)
+	}
+	if weight := int64(math.MaxUint32) + 1; int64(int(weight)) == weight { // ints of 64 bits
+		require.ErrorContains(t, b.Update([]httpbalancer.Backend{{URL: "http://c", Weight: int(weight)}}), "Weight 4294967296: ")
+	}
 	get(t, b, "key")
 }
 
@@ -72,6 +82,7 @@ func TestNameIsTheAddressAsEnvoyWritesIt(t *testing.T) {
 		"HTTP://Host.Example:080/":          "host.example:80",
 		"http://[2001:0DB8:0:0::1]:8080":    "[2001:db8::1]:8080",
 		"https://[::1]":                     "[::1]:443",
+		"http://[::1.2.3.4]":                "[::1.2.3.4]:80",
 		"http://[::ffff:10.0.0.1]":          "[::ffff:10.0.0.1]:80",
 		"http://[fe80::1%25eth0]:8080":      "[fe80::1%eth0]:8080",
 		"http://service.default.svc.local.": "service.default.svc.local.:80",
@@ -101,10 +112,14 @@ func TestOptionsOutOfRangeAreRefused(t *testing.T) {
 		{httpbalancer.Options{Check: &httpbalancer.Check{Path: "/a#b"}}, httpbalancer.ErrOption, `Options.Check.Path "/a#b": `},
 		{httpbalancer.Options{Check: &httpbalancer.Check{Check: health.Check{Interval: -1}}}, health.ErrOption, "Options: health: Check.Interval -1ns: "},
 		{httpbalancer.Options{Outlier: &health.Outlier{Consecutive5xx: -2}}, health.ErrOption, "Options: health: Outlier.Consecutive5xx -2: "},
+		{httpbalancer.Options{Outlier: &health.Outlier{MaxEjectedPercent: 101}}, health.ErrOption, "Options: health: Outlier.MaxEjectedPercent 101: "},
+		{httpbalancer.Options{Balancer: maglev.BalancerOptions{Table: maglev.Options{TableSize: 65536}}}, maglev.ErrTableSize, "Options.Balancer: maglev: "},
+		{httpbalancer.Options{Hash: hashpolicy.List{{}}}, hashpolicy.ErrPolicy, "Options.Hash: hashpolicy: "},
 		{httpbalancer.Options{Hash: hashpolicy.List{hashpolicy.Header("a b")}}, hashpolicy.ErrPolicy, "Options.Hash: hashpolicy: "},
 		{httpbalancer.Options{Discover: httpbalancer.DiscoverFunc(nil)}, httpbalancer.ErrOption, "Options.Discover DiscoverFunc(nil): "},
 		{httpbalancer.Options{Discover: (*httpbalancer.DNS)(nil)}, httpbalancer.ErrOption, "Options.Discover (*DNS)(nil): "},
 		{httpbalancer.Options{Discover: httpbalancer.DNS{}}, httpbalancer.ErrBackend, `DNS.URL "": `},
+		{httpbalancer.Options{Discover: httpbalancer.DNS{URL: "http://a/b"}}, httpbalancer.ErrBackend, `DNS.URL "http://a/b": `},
 		{httpbalancer.Options{Discover: httpbalancer.DNS{URL: "http://a", Interval: -1}}, httpbalancer.ErrOption, "DNS.Interval -1ns: "},
 		{httpbalancer.Options{Discover: httpbalancer.DNS{URL: "http://a", Timeout: -time.Second}}, httpbalancer.ErrOption, "DNS.Timeout -1s: "},
 		{httpbalancer.Options{Discover: httpbalancer.DNS{URL: "http://a", Network: "tcp"}}, httpbalancer.ErrOption, `DNS.Network "tcp": `},
@@ -165,6 +180,14 @@ func TestRequestThatIsNotUsable(t *testing.T) {
 		require.Regexp(t, "^httpbalancer: RoundTrip: ", err.Error())
 	}
 	require.Zero(t, httpbalancer.Resend(context.Background()))
+}
+
+func TestRoundTripperOfWrapThatReturnsNothingIsAnError(t *testing.T) {
+	b := newTransport(t, httpbalancer.Options{Backends: named("a"), Wrap: fake(func(string, *http.Request) (*http.Response, error) { return nil, nil })})
+	resp, err := b.RoundTrip(request(t, "GET", "key", nil))
+	require.Nil(t, resp)
+	require.EqualError(t, err, "httpbalancer: a: the RoundTripper of Options.Wrap has returned neither response nor error")
+	require.Zero(t, of(b, "a").Health.ConsecutiveLocal)
 }
 
 func TestEmptySetIsNoBackend(t *testing.T) {
