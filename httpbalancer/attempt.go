@@ -80,7 +80,8 @@ func (a *attempt) abandoned() bool {
 	select {
 	case <-a.caller.Context().Done():
 		return true
-	case <-a.caller.Cancel: //nolint:staticcheck // who sets it means it
+	//lint:ignore SA1019 who sets it means it
+	case <-a.caller.Cancel:
 		return true
 	default:
 		return false

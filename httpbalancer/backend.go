@@ -71,12 +71,13 @@ func (t *Transport) parse(backends []Backend) ([]target, error) {
 
 // parse checks a backend. Its errors begin with the field.
 func parse(b Backend) (target, error) {
-	text := b.URL
+	field, value := "URL", strconv.Quote(b.URL)
 	wrong := func(why string, args ...any) (target, error) {
-		return target{}, fmt.Errorf("URL %q: %w: %s", text, ErrBackend, fmt.Sprintf(why, args...))
+		return target{}, fmt.Errorf("%s %s: %w: %s", field, value, ErrBackend, fmt.Sprintf(why, args...))
 	}
 	if b.Weight < 0 || uint64(b.Weight) > math.MaxUint32 {
-		return target{}, fmt.Errorf("Weight %d: %w: it must be from 1 to %d, or 0 for 1", b.Weight, ErrBackend, uint32(math.MaxUint32))
+		field, value = "Weight", strconv.Itoa(b.Weight)
+		return wrong("it must be from 1 to %d, or 0 for 1", uint32(math.MaxUint32))
 	}
 	u, err := url.Parse(b.URL)
 	if err != nil {
@@ -86,7 +87,7 @@ func parse(b Backend) (target, error) {
 		}
 		return wrong("%v", err)
 	}
-	text = u.Redacted()
+	value = strconv.Quote(u.Redacted())
 	port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	switch {
 	case port == "":

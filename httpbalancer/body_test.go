@@ -309,7 +309,8 @@ func TestCanceledRequestIsNotRetriedNorReported(t *testing.T) {
 		},
 		"Cancel": func(req *http.Request) (*http.Request, func(), error) {
 			c := make(chan struct{})
-			req.Cancel = c //nolint:staticcheck // http.Client sets it
+			//lint:ignore SA1019 http.Client sets it
+			req.Cancel = c
 			return req, func() { close(c) }, nil
 		},
 	} {

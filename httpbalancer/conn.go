@@ -52,13 +52,15 @@ func (t *Transport) connect(to target) (*conn, error) {
 		}
 		c.transport.TLSClientConfig.ServerName = to.serverName
 	}
+	//lint:ignore SA1019 net/http still heeds it
 	dial := dialer(pattern.DialContext, pattern.Dial)
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
-	c.transport.DialContext, c.transport.Dial = markUnsent(dial, to.scheme == "https"), nil
+	c.transport.DialContext = markUnsent(dial, to.scheme == "https")
+	//lint:ignore SA1019 net/http still heeds it
 	if dial := dialer(pattern.DialTLSContext, pattern.DialTLS); dial != nil {
-		c.transport.DialTLSContext, c.transport.DialTLS = markUnsent(dial, false), nil
+		c.transport.DialTLSContext = markUnsent(dial, false)
 	}
 	c.next = c.transport
 	if t.opts.Wrap != nil {

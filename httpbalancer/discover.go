@@ -102,8 +102,8 @@ func (d *discovery) note(t *Transport, err error) {
 	t.settle()
 }
 
-func (d *discovery) last() (err error, at time.Time) { //nolint:staticcheck // the error is the subject
+func (d *discovery) last() (at time.Time, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.err, d.at
+	return d.at, d.err
 }

@@ -94,7 +94,7 @@ func (t *Transport) hash(req *http.Request) (hash uint64, ok bool, cookies []str
 // has ended before there was one.
 func (t *Transport) noBackend(ended error) error {
 	t.requests.noBackend.Add(1)
-	found, _ := t.discovery.last()
+	_, found := t.discovery.last()
 	switch {
 	case ended != nil:
 		return fmt.Errorf("httpbalancer: RoundTrip: %w: discovery has delivered none yet: %w", ErrNoBackend, ended)

@@ -62,7 +62,7 @@ func (t *Transport) Stats() Stats {
 		NoKey:      t.requests.noKey.Load(),
 	}
 	s.InFlight, s.RetriesInFlight = t.budget.InFlight()
-	s.DiscoveryErr, s.Discovered = t.discovery.last()
+	s.Discovered, s.DiscoveryErr = t.discovery.last()
 
 	verdicts := make(map[string]health.Status)
 	for _, v := range t.monitor.Status() {
