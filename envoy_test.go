@@ -1,17 +1,14 @@
 package maglev_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/maglev-lb/maglev"
@@ -54,13 +51,12 @@ func TestEnvoyGolden(t *testing.T) {
 //	MAGLEV_ENVOY_SEED      the seed of a run to repeat; else a random one
 //	MAGLEV_REQUIRE_LIVE    1 to fail without an Envoy
 func TestEnvoyLive(t *testing.T) {
-	binary, err := findEnvoy(t.Context())
+	binary, err := envoy.Find(t.Context())
 	if err != nil {
-		reason := fmt.Sprintf(`no Envoy to compare with: %v; run MAGLEV_ENVOY=$(.ci/install-envoy) go test`, err)
 		if os.Getenv("MAGLEV_REQUIRE_LIVE") == "1" {
-			t.Fatal(reason)
+			t.Fatal(err)
 		}
-		t.Skip(reason)
+		t.Skip(err)
 	}
 	clusters := number(t, "MAGLEV_ENVOY_CLUSTERS", 100)
 	seed := number(t, "MAGLEV_ENVOY_SEED", rand.Uint64())
@@ -84,25 +80,6 @@ func TestEnvoyLive(t *testing.T) {
 			}
 		})
 	}
-}
-
-// findEnvoy returns the path of an Envoy whose tables are as those of 1.40.
-func findEnvoy(ctx context.Context) (string, error) {
-	if binary := os.Getenv("MAGLEV_ENVOY"); binary != "" {
-		return binary, nil
-	}
-	binary, err := exec.LookPath("envoy")
-	if err != nil {
-		return "", errors.New("MAGLEV_ENVOY is not set and envoy is not in PATH")
-	}
-	version, err := envoy.Version(ctx, binary)
-	if err != nil {
-		return "", err
-	}
-	if !strings.HasPrefix(version, "1.40.") {
-		return "", fmt.Errorf("MAGLEV_ENVOY is not set and %s is %s, not 1.40", binary, version)
-	}
-	return binary, nil
 }
 
 func number(t *testing.T, variable string, otherwise uint64) uint64 {
