@@ -18,6 +18,7 @@ import (
 
 	"github.com/maglev-lb/maglev"
 	"github.com/maglev-lb/maglev/httpbalancer"
+	"github.com/maglev-lb/maglev/internal/refuse"
 )
 
 // A server is a backend on a real socket. It names itself in X-Backend and counts
@@ -249,10 +250,10 @@ func (b *body) closes() int {
 
 // refusing returns the address of a port that refuses connections.
 func refusing(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := refuse.Take()
 	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
+	t.Cleanup(func() { _ = port.Close() })
+	return port.Addr()
 }
 
 // canceled returns a context that has ended.

@@ -16,12 +16,14 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/maglev-lb/maglev/httpbalancer"
+	"github.com/maglev-lb/maglev/internal/refuse"
 )
 
 // A traffic is a client and its servers on loopback, one of which refuses
 // connections.
 type traffic struct {
 	servers   []*http.Server
+	refusing  *refuse.Port
 	transport *httpbalancer.Transport
 	client    *http.Client
 
@@ -61,16 +63,20 @@ func startTraffic(spans trace.TracerProvider, meters metric.MeterProvider) (*tra
 func (t *traffic) listen() ([]httpbalancer.Backend, error) {
 	var backends []httpbalancer.Backend
 	for i := range 3 {
+		name := fmt.Sprintf("users-%d", i+1)
+		if name == refusing {
+			var err error
+			if t.refusing, err = refuse.Take(); err != nil {
+				return nil, err
+			}
+			backends = append(backends, httpbalancer.Backend{Name: name, URL: "http://" + t.refusing.Addr()})
+			continue
+		}
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, fmt.Errorf("starting a server on loopback: %w", err)
 		}
-		name := fmt.Sprintf("users-%d", i+1)
 		backends = append(backends, httpbalancer.Backend{Name: name, URL: "http://" + listener.Addr().String()})
-		if name == refusing {
-			_ = listener.Close() // nobody has connected
-			continue
-		}
 		server := &http.Server{Handler: http.HandlerFunc(t.answer)}
 		t.servers = append(t.servers, server)
 		go func() { _ = server.Serve(listener) }() // returns once the server is closed
@@ -108,6 +114,9 @@ func (t *traffic) close() error {
 	}
 	for _, s := range t.servers {
 		errs = append(errs, s.Close())
+	}
+	if t.refusing != nil {
+		errs = append(errs, t.refusing.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"github.com/maglev-lb/maglev/httpbalancer"
+	"github.com/maglev-lb/maglev/internal/refuse"
 )
 
 // A traffic is a client and its servers on loopback, one of which refuses
 // connections.
 type traffic struct {
 	servers   []*http.Server
+	refusing  *refuse.Port
 	transport *httpbalancer.Transport
 	client    *http.Client
 }
@@ -27,16 +29,20 @@ func startTraffic() (*traffic, error) {
 	t := new(traffic)
 	var backends []httpbalancer.Backend
 	for i := range 3 {
+		name := fmt.Sprintf("users-%d", i+1)
+		if name == refusing {
+			var err error
+			if t.refusing, err = refuse.Take(); err != nil {
+				return nil, errors.Join(err, t.close())
+			}
+			backends = append(backends, httpbalancer.Backend{Name: name, URL: "http://" + t.refusing.Addr()})
+			continue
+		}
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("starting a server on loopback: %w", err), t.close())
 		}
-		name := fmt.Sprintf("users-%d", i+1)
 		backends = append(backends, httpbalancer.Backend{Name: name, URL: "http://" + listener.Addr().String()})
-		if name == refusing {
-			_ = listener.Close() // nobody has connected
-			continue
-		}
 		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, name) // a client that has gone needs no answer
 		})}
@@ -74,6 +80,9 @@ func (t *traffic) close() error {
 	}
 	for _, s := range t.servers {
 		errs = append(errs, s.Close())
+	}
+	if t.refusing != nil {
+		errs = append(errs, t.refusing.Close())
 	}
 	return errors.Join(errs...)
 }
