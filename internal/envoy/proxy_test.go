@@ -2,7 +2,6 @@ package envoy
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/maglev-lb/maglev/internal/refuse"
 )
 
 const started = "all dependencies initialized. starting workers"
@@ -61,10 +62,10 @@ func TestProxyErrors(t *testing.T) {
 }
 
 func TestProxyWithoutAdmin(t *testing.T) {
-	closed, err := net.Listen("tcp4", "127.0.0.1:0")
+	closed, err := refuse.Take()
 	require.NoError(t, err)
-	require.NoError(t, closed.Close())
-	p, err := Start(t.Context(), proxyScript(t, closed.Addr().String(), "exec sleep 60"), nil)
+	defer closed.Close()
+	p, err := Start(t.Context(), proxyScript(t, closed.Addr(), "exec sleep 60"), nil)
 	require.NoError(t, err)
 	_, err = p.Listeners(t.Context())
 	require.ErrorContains(t, err, "envoy: asking for the listeners")
