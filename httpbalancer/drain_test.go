@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,16 +13,16 @@ import (
 )
 
 // protocols are the ways to reach a server that sends "begin" and, once it may,
-// "end".
-func protocols(t *testing.T, may chan struct{}) map[string]struct {
+// "end": a request with the query wait=i waits for may[i].
+func protocols(t *testing.T, may ...chan struct{}) map[string]struct {
 	*server
 	pattern *http.Transport
 } {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "begin")
-		if r.URL.Query().Get("q") == "wait" {
+		if i, err := strconv.Atoi(r.URL.Query().Get("wait")); err == nil {
 			_ = http.NewResponseController(w).Flush()
-			<-may
+			<-may[i]
 		}
 		_, _ = io.WriteString(w, "end")
 	})
@@ -39,16 +40,16 @@ func protocols(t *testing.T, may chan struct{}) map[string]struct {
 }
 
 func TestConnectionsOfARemovedBackendAreClosedWhenItsLastRequestIsDone(t *testing.T) {
-	may := make(chan struct{})
-	for name, p := range protocols(t, may) {
+	may := []chan struct{}{make(chan struct{}), make(chan struct{})}
+	for name, p := range protocols(t, may...) {
 		for _, way := range []string{"removed", "elsewhere", "closed"} {
 			t.Run(name+" "+way, func(t *testing.T) {
 				other := serve(t, http.HandlerFunc(ok), h2c)
 				backends := []httpbalancer.Backend{{Name: "a", URL: p.URL}}
 				b := newTransport(t, httpbalancer.Options{Backends: backends, Transport: p.pattern})
-				begin := func() *http.Response {
+				begin := func(i int) *http.Response {
 					req := request(t, "GET", "key", nil)
-					req.URL.RawQuery = "q=wait"
+					req.URL.RawQuery = "wait=" + strconv.Itoa(i)
 					resp, err := b.RoundTrip(req)
 					require.NoError(t, err)
 					if name != "h2c" {
@@ -58,7 +59,7 @@ func TestConnectionsOfARemovedBackendAreClosedWhenItsLastRequestIsDone(t *testin
 					require.NoError(t, err)
 					return resp
 				}
-				slow := []*http.Response{begin(), begin()}
+				slow := []*http.Response{begin(0), begin(1)}
 				switch way {
 				case "removed":
 					require.NoError(t, b.Update(nil))
@@ -67,10 +68,10 @@ func TestConnectionsOfARemovedBackendAreClosedWhenItsLastRequestIsDone(t *testin
 				case "closed":
 					require.NoError(t, b.Close())
 				}
-				for _, resp := range slow {
+				for i, resp := range slow {
 					open, _ := p.conns()
 					require.NotZero(t, open, "closed before its last request was done")
-					may <- struct{}{}
+					may[i] <- struct{}{}
 					require.Equal(t, "end", read(t, resp)) // and none has been cut off
 				}
 				eventually(t, func() bool { open, _ := p.conns(); return open == 0 }, "the connections stay open")
@@ -81,7 +82,7 @@ func TestConnectionsOfARemovedBackendAreClosedWhenItsLastRequestIsDone(t *testin
 }
 
 func TestIdleConnectionsOfARemovedBackendAreClosedAtOnce(t *testing.T) {
-	for name, p := range protocols(t, nil) {
+	for name, p := range protocols(t) {
 		t.Run(name, func(t *testing.T) {
 			b := newTransport(t, httpbalancer.Options{Backends: backendsOf(p.server), Transport: p.pattern})
 			resp, err := b.RoundTrip(request(t, "GET", "key", nil))
