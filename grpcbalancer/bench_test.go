@@ -1,0 +1,240 @@
+package grpcbalancer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/balancer/ringhash"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/serviceconfig"
+
+	"github.com/maglev-lb/maglev/grpcbalancer"
+)
+
+// A fakeConn is a ClientConn without a network: its connections are READY soon after
+// they are asked to be.
+type fakeConn struct {
+	balancer.ClientConn
+
+	mu    sync.Mutex
+	state balancer.State
+	conns []*fakeSubConn
+}
+
+type fakeSubConn struct {
+	balancer.SubConn
+	listen func(balancer.SubConnState)
+	health func(balancer.SubConnState)
+}
+
+func (c *fakeConn) NewSubConn(_ []resolver.Address, opts balancer.NewSubConnOptions) (balancer.SubConn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sc := &fakeSubConn{listen: opts.StateListener}
+	c.conns = append(c.conns, sc)
+	return sc, nil
+}
+
+func (c *fakeConn) UpdateState(s balancer.State) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state = s
+}
+
+func (c *fakeConn) picker() balancer.Picker {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state.Picker
+}
+
+func (*fakeConn) ResolveNow(resolver.ResolveNowOptions) {}
+func (*fakeConn) Target() string                        { return "fake" }
+
+func (s *fakeSubConn) Connect() {
+	go func() { // as gRPC does: not while pick_first is calling
+		s.listen(balancer.SubConnState{ConnectivityState: connectivity.Connecting})
+		s.listen(balancer.SubConnState{ConnectivityState: connectivity.Ready})
+	}()
+}
+
+func (s *fakeSubConn) RegisterHealthListener(f func(balancer.SubConnState)) {
+	s.health = f
+	go f(balancer.SubConnState{ConnectivityState: connectivity.Ready})
+}
+
+func (*fakeSubConn) Shutdown() {}
+
+func many(n int) []resolver.Endpoint {
+	all := make([]resolver.Endpoint, n)
+	for i := range all {
+		all[i].Addresses = []resolver.Address{{Addr: fmt.Sprintf("10.0.%d.%d:443", i/250, i%250)}}
+	}
+	return all
+}
+
+// A fixture is a policy on a fakeConn.
+type fixture struct {
+	*fakeConn
+	balancer.Balancer
+	config serviceconfig.LoadBalancingConfig
+	n      int // endpoints
+}
+
+// build returns a policy with n endpoints, which are READY.
+func build(b *testing.B, policy, config string, n int) *fixture {
+	b.Helper()
+	f := &fixture{fakeConn: new(fakeConn), n: n}
+	builder := balancer.Get(policy)
+	var err error
+	f.config, err = builder.(balancer.ConfigParser).ParseConfig([]byte(config))
+	require.NoError(b, err)
+	f.Balancer = builder.Build(f, balancer.BuildOptions{})
+	b.Cleanup(f.Close)
+	f.set(b, many(n))
+	return f
+}
+
+func (f *fixture) set(b *testing.B, endpoints []resolver.Endpoint) {
+	require.NoError(b, f.UpdateClientConnState(balancer.ClientConnState{
+		ResolverState: resolver.State{Endpoints: endpoints}, BalancerConfig: f.config}))
+}
+
+// connectAll makes all endpoints READY.
+func (f *fixture) connectAll(b *testing.B) {
+	b.Helper()
+	for i := 0; ; i++ {
+		f.mu.Lock()
+		picker, n := f.state.Picker, len(f.conns)
+		f.mu.Unlock()
+		if n >= f.n {
+			time.Sleep(50 * time.Millisecond)
+			return
+		}
+		for range 100 {
+			i++
+			_, _ = picker.Pick(balancer.PickInfo{Ctx: metadata.NewOutgoingContext(context.Background(), metadata.Pairs("x-user", strconv.Itoa(i)))})
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// picks times the picks of a policy, all of whose endpoints have been asked to connect.
+func (f *fixture) picks(b *testing.B, ctx func(key string) context.Context) {
+	f.connectAll(b)
+	infos := make([]balancer.PickInfo, 4096)
+	for i := range infos {
+		infos[i].Ctx = ctx("user-" + strconv.Itoa(i))
+	}
+	picker := f.picker()
+	i := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := picker.Pick(infos[i%len(infos)]); err != nil {
+			b.Fatal(err)
+		}
+		i++
+	}
+}
+
+var policies = map[string]struct{ name, byHeader string }{
+	"maglev":    {grpcbalancer.Name, `{"requestHashHeader":"x-user"}`},
+	"ring_hash": {ringhash.Name, `{"requestHashHeader":"x-user"}`},
+}
+
+func BenchmarkPick(b *testing.B) {
+	for _, n := range []int{10, 100, 1000} {
+		for policy, of := range policies {
+			b.Run(fmt.Sprintf("hash=header/N=%d/impl=%s", n, policy), func(b *testing.B) {
+				build(b, of.name, of.byHeader, n).picks(b, func(key string) context.Context {
+					return metadata.NewOutgoingContext(context.Background(), metadata.Pairs("x-user", key))
+				})
+			})
+			b.Run(fmt.Sprintf("hash=random/N=%d/impl=%s", n, policy), func(b *testing.B) {
+				build(b, of.name, of.byHeader, n).picks(b, func(string) context.Context { return context.Background() })
+			})
+			if policy == "maglev" {
+				b.Run(fmt.Sprintf("hash=context/N=%d/impl=%s", n, policy), func(b *testing.B) {
+					build(b, of.name, of.byHeader, n).picks(b, func(key string) context.Context {
+						return grpcbalancer.WithKey(context.Background(), key)
+					})
+				})
+			}
+		}
+	}
+}
+
+// BenchmarkChange times a change of the state of one endpoint of 1000, READY to
+// TRANSIENT_FAILURE or back.
+func BenchmarkChange(b *testing.B) {
+	for policy, of := range policies {
+		b.Run("N=1000/impl="+policy, func(b *testing.B) {
+			f := build(b, of.name, of.byHeader, 1000)
+			f.connectAll(b)
+			conn, states := f.conns[500], [...]connectivity.State{connectivity.TransientFailure, connectivity.Ready}
+			i := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				conn.health(balancer.SubConnState{ConnectivityState: states[i%2]})
+				i++
+			}
+		})
+	}
+}
+
+// BenchmarkPickFailing times picks while a share of 1000 endpoints is failing.
+func BenchmarkPickFailing(b *testing.B) {
+	for _, failing := range []int{500, 990, 1000} {
+		for policy, of := range policies {
+			b.Run(fmt.Sprintf("failing=%d/impl=%s", failing, policy), func(b *testing.B) {
+				f := build(b, of.name, of.byHeader, 1000)
+				f.connectAll(b)
+				for _, conn := range f.conns[:failing] {
+					conn.health(balancer.SubConnState{ConnectivityState: connectivity.TransientFailure, ConnectionError: errFailing})
+				}
+				picker := f.picker()
+				info := make([]balancer.PickInfo, 1024)
+				for i := range info {
+					info[i].Ctx = metadata.NewOutgoingContext(context.Background(), metadata.Pairs("x-user", strconv.Itoa(i)))
+				}
+				i := 0
+				b.ReportAllocs()
+				for b.Loop() {
+					_, _ = picker.Pick(info[i%len(info)])
+					i++
+				}
+			})
+		}
+	}
+}
+
+var errFailing = errors.New("failing")
+
+// BenchmarkUpdate times a set of 1000 endpoints of which one is another each time.
+func BenchmarkUpdate(b *testing.B) {
+	for policy, of := range policies {
+		for _, connected := range []bool{false, true} {
+			b.Run(fmt.Sprintf("N=1000/connected=%t/impl=%s", connected, policy), func(b *testing.B) {
+				f := build(b, of.name, of.byHeader, 1000)
+				if connected {
+					f.connectAll(b)
+				}
+				endpoints, i := many(1000), 0
+				b.ReportAllocs()
+				for b.Loop() {
+					endpoints[i%1000].Addresses = []resolver.Address{{Addr: fmt.Sprintf("10.1.%d.%d:443", i/250%250, i%250)}}
+					f.set(b, endpoints)
+					i++
+				}
+			})
+		}
+	}
+}

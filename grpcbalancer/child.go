@@ -1,0 +1,111 @@
+package grpcbalancer
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/balancer/lazy"
+	"google.golang.org/grpc/balancer/pickfirst"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/resolver"
+)
+
+// A child is an endpoint of the set: a pick_first of its addresses, which begins to
+// connect when it is asked to. It is the ClientConn of that.
+//
+// pick_first calls UpdateState with a lock of its own held. So whoever holds policy.mu
+// must not call it, nor wait for who does.
+type child struct {
+	balancer.ClientConn
+	policy *policy
+
+	// current is read by picks.
+	current  atomic.Pointer[balancer.State]
+	inFlight atomic.Int64 // calls, if they are bounded
+
+	// Guarded by policy.mu.
+	weight  uint32
+	removed bool
+
+	// mu makes calls of lb one at a time, and the last of them Close. What is below is
+	// guarded by it.
+	mu       sync.Mutex
+	lb       balancer.Balancer
+	closed   bool
+	endpoint resolver.Endpoint
+}
+
+// newChild returns a child that is IDLE and has not been told of its endpoint.
+func newChild(p *policy) *child {
+	c := &child{ClientConn: p.cc, policy: p}
+	c.lb = lazy.NewBalancer(c, p.opts, balancer.Get(pickfirst.Name).Build)
+	return c
+}
+
+// UpdateState is called by the pick_first.
+func (c *child) UpdateState(s balancer.State) {
+	if s.ConnectivityState == connectivity.Idle {
+		s.Picker = &idlePicker{child: c}
+	}
+	c.policy.childChanged(c, s)
+}
+
+// An idlePicker has its child connect, and the call wait for that. It is there in place of
+// those of lazy and pick_first, which do not know when the child has been closed.
+type idlePicker struct {
+	child *child
+	asked atomic.Bool
+}
+
+func (p *idlePicker) Pick(balancer.PickInfo) (balancer.PickResult, error) {
+	if !p.asked.Swap(true) {
+		p.child.connect()
+	}
+	return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
+}
+
+func (c *child) state() connectivity.State { return c.current.Load().ConnectivityState }
+
+// update tells the pick_first of its endpoint. The state is that of the policy, which
+// has attributes for all; same says that they are those of last time.
+//
+// A pick_first that has connected, or has nothing to do yet, makes nothing of hearing the
+// same again, at a cost that counts when they are thousands.
+func (c *child) update(e resolver.Endpoint, state balancer.ClientConnState, same bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	settled := c.state() == connectivity.Ready || c.state() == connectivity.Idle
+	if c.closed || same && settled && equal(c.endpoint, e) {
+		return nil
+	}
+	c.endpoint = e
+	return c.lb.UpdateClientConnState(balancer.ClientConnState{
+		ResolverState: resolver.State{Endpoints: []resolver.Endpoint{e}, Attributes: state.ResolverState.Attributes},
+	})
+}
+
+func equal(x, y resolver.Endpoint) bool {
+	return slices.EqualFunc(x.Addresses, y.Addresses, resolver.Address.Equal) && x.Attributes.Equal(y.Attributes)
+}
+
+// connect has the pick_first connect if it is IDLE, soon.
+func (c *child) connect() {
+	go func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !c.closed {
+			c.lb.ExitIdle()
+		}
+	}()
+}
+
+func (c *child) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.closed = true
+		c.lb.Close()
+	}
+}

@@ -1,0 +1,126 @@
+package grpcbalancer
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc/experimental/balancer/weight"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/ringhash"
+
+	"github.com/maglev-lb/maglev"
+)
+
+// A row is an endpoint as a backend of the table.
+type row struct {
+	maglev.Backend
+	addresses string // those of the endpoint, as an identity: sorted, each ended by a NUL
+	endpoint  resolver.Endpoint
+}
+
+// rowsOf returns the endpoints as backends with unique names, in the order of those:
+// the same for the same endpoints, in whatever order they come.
+//
+// Endpoints without an address are left out. Endpoints with the same addresses are
+// one, with the sum of their weights. Of different endpoints with one hash key, that
+// with the smallest addresses has it, and the key of each other one is continued with
+// its addresses.
+func rowsOf(endpoints []resolver.Endpoint) []row {
+	rows := make([]row, 0, len(endpoints))
+	for _, e := range endpoints {
+		if name := keyOf(e); name != "" {
+			rows = append(rows, row{maglev.Backend{Name: name, Weight: weightOf(e)}, identity(e), e})
+		}
+	}
+	slices.SortStableFunc(rows, func(x, y row) int {
+		return cmp.Or(strings.Compare(x.addresses, y.addresses), strings.Compare(x.Name, y.Name))
+	})
+	merged := rows[:0]
+	for _, r := range rows {
+		if last := len(merged) - 1; last >= 0 && merged[last].addresses == r.addresses {
+			sum := uint64(merged[last].Weight) + uint64(r.Weight)
+			merged[last].Weight = uint32(min(sum, math.MaxUint32))
+			continue
+		}
+		merged = append(merged, r)
+	}
+	slices.SortStableFunc(merged, func(x, y row) int { return strings.Compare(x.Name, y.Name) })
+	taken := make(map[string]bool, len(merged))
+	again := false
+	for i := range merged {
+		r := &merged[i]
+		for taken[r.Name] {
+			r.Name += " " + strings.ReplaceAll(r.addresses, "\x00", " ")
+			again = true
+		}
+		taken[r.Name] = true
+	}
+	if again {
+		slices.SortStableFunc(merged, func(x, y row) int { return strings.Compare(x.Name, y.Name) })
+	}
+	unscale(merged)
+	return merged
+}
+
+// keyOf returns what is hashed of an endpoint, "" if it has no address.
+func keyOf(e resolver.Endpoint) string {
+	if len(e.Addresses) == 0 {
+		return ""
+	}
+	if key := ringhash.HashKey(e); key != "" {
+		return key
+	}
+	return e.Addresses[0].Addr
+}
+
+// weightOf returns the weight of an endpoint. One that is not set means 1.
+func weightOf(e resolver.Endpoint) uint32 { return max(weight.FromEndpoint(e).Weight, 1) }
+
+func identity(e resolver.Endpoint) string {
+	if len(e.Addresses) == 1 {
+		return e.Addresses[0].Addr + "\x00"
+	}
+	addrs := make([]string, len(e.Addresses))
+	for i, a := range e.Addresses {
+		addrs[i] = a.Addr
+	}
+	slices.Sort(addrs)
+	return strings.Join(slices.Compact(addrs), "\x00") + "\x00"
+}
+
+// fixedPoint is a weight from which on weights are taken to be fractions: gRPC's xDS
+// gives those of a priority as 31 bits after the point, which sum up to 1.
+const fixedPoint = 1 << 20
+
+// maxDenominator bounds the search for the weights that the fractions stand for.
+const maxDenominator = 1000
+
+// unscale undoes what gRPC's xDS has done to weights: 1, 2 and 3 arrive as 357913941,
+// 715827882 and 1073741824, which are not quite their multiples, and an Envoy that
+// builds its table from 1, 2 and 3 may have another one. If all are within rounding
+// of whole multiples of something, they become those multiples.
+func unscale(rows []row) {
+	largest := uint32(0)
+	for i := range rows {
+		largest = max(largest, rows[i].Weight)
+	}
+	if largest < fixedPoint {
+		return
+	}
+	for n := range maxDenominator {
+		unit := float64(largest) / float64(n+1)
+		whole := func(r row) bool {
+			multiple := math.Round(float64(r.Weight) / unit)
+			return multiple >= 1 && math.Abs(float64(r.Weight)-multiple*unit) <= 1
+		}
+		if slices.ContainsFunc(rows, func(r row) bool { return !whole(r) }) {
+			continue
+		}
+		for i := range rows {
+			rows[i].Weight = uint32(math.Round(float64(rows[i].Weight) / unit))
+		}
+		return
+	}
+}

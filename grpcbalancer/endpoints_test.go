@@ -1,0 +1,111 @@
+package grpcbalancer
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/experimental/balancer/weight"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/ringhash"
+
+	"github.com/maglev-lb/maglev"
+)
+
+func endpoint(key string, w uint32, addrs ...string) resolver.Endpoint {
+	var e resolver.Endpoint
+	for _, a := range addrs {
+		e.Addresses = append(e.Addresses, resolver.Address{Addr: a})
+	}
+	if key != "" {
+		e = ringhash.SetHashKey(e, key)
+	}
+	if w > 0 {
+		e = weight.Set(e, weight.EndpointInfo{Weight: w})
+	}
+	return e
+}
+
+func backendsOf(rows []row) (all []maglev.Backend) {
+	for _, r := range rows {
+		all = append(all, r.Backend)
+	}
+	return all
+}
+
+func TestRowsDoNotDependOnOrder(t *testing.T) {
+	for name, c := range map[string]struct {
+		endpoints []resolver.Endpoint
+		want      []maglev.Backend
+	}{
+		"no addresses": {
+			[]resolver.Endpoint{endpoint("", 0), endpoint("key", 5), endpoint("", 0, "b", "a")},
+			[]maglev.Backend{{Name: "b", Weight: 1}},
+		},
+		"the same addresses": {
+			[]resolver.Endpoint{endpoint("", 3, "a"), endpoint("", 4, "a"), endpoint("", 0, "b"), endpoint("", 1<<32-1, "c"), endpoint("", 9, "c")},
+			[]maglev.Backend{{Name: "a", Weight: 7}, {Name: "b", Weight: 1}, {Name: "c", Weight: 1<<32 - 1}},
+		},
+		"the same addresses in another order": {
+			[]resolver.Endpoint{endpoint("", 3, "a", "b"), endpoint("", 4, "b", "a")},
+			[]maglev.Backend{{Name: "a", Weight: 7}},
+		},
+		"the same key": {
+			[]resolver.Endpoint{endpoint("k", 1, "c"), endpoint("k", 2, "b", "d"), endpoint("", 3, "k")},
+			[]maglev.Backend{{Name: "k", Weight: 2}, {Name: "k c ", Weight: 1}, {Name: "k k ", Weight: 3}},
+		},
+		"the same first address": {
+			[]resolver.Endpoint{endpoint("", 1, "a", "c"), endpoint("", 2, "a", "b"), endpoint("", 3, "a")},
+			[]maglev.Backend{{Name: "a", Weight: 3}, {Name: "a a b ", Weight: 2}, {Name: "a a c ", Weight: 1}},
+		},
+		"a key that looks like that": {
+			[]resolver.Endpoint{endpoint("", 1, "a", "c"), endpoint("", 2, "a"), endpoint("a a c ", 3, "b")},
+			[]maglev.Backend{{Name: "a", Weight: 2}, {Name: "a a c ", Weight: 1}, {Name: "a a c  b ", Weight: 3}},
+		},
+		"fractions of xDS": {
+			[]resolver.Endpoint{endpoint("", 357913941, "a"), endpoint("", 715827882, "b"), endpoint("", 1073741824, "c")},
+			[]maglev.Backend{{Name: "a", Weight: 1}, {Name: "b", Weight: 2}, {Name: "c", Weight: 3}},
+		},
+		"equal fractions": {
+			[]resolver.Endpoint{endpoint("", 715827882, "a"), endpoint("", 715827882, "b"), endpoint("", 715827883, "c")},
+			[]maglev.Backend{{Name: "a", Weight: 1}, {Name: "b", Weight: 1}, {Name: "c", Weight: 1}},
+		},
+		"fractions of nothing small": {
+			[]resolver.Endpoint{endpoint("", 1<<31, "a"), endpoint("", 123456789, "b"), endpoint("", 1, "c")},
+			[]maglev.Backend{{Name: "a", Weight: 1 << 31}, {Name: "b", Weight: 123456789}, {Name: "c", Weight: 1}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 20 {
+				shuffled := slices.Clone(c.endpoints)
+				rand.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+				got := backendsOf(rowsOf(shuffled))
+				require.Equal(t, c.want, got)
+			}
+		})
+	}
+}
+
+func TestTablesAreShared(t *testing.T) {
+	backends := backendsOf(rowsOf([]resolver.Endpoint{endpoint("", 2, "a"), endpoint("", 4, "b")}))
+	one, err := tables.get(backends, 251)
+	require.NoError(t, err)
+	other, err := tables.get(slices.Clone(backends), 251)
+	require.NoError(t, err)
+	require.Same(t, one, other)
+	larger, err := tables.get(backends, 257)
+	require.NoError(t, err)
+	require.NotSame(t, one, larger)
+	backends[0].Weight++
+	changed, err := tables.get(backends, 251)
+	require.NoError(t, err)
+	require.NotSame(t, one, changed)
+}
+
+// What gRPC keeps to itself is found, or calls with xDS would have no hash.
+func TestRouteKey(t *testing.T) {
+	key, err := routeKey()
+	require.NoError(t, err)
+	require.NotNil(t, key)
+}

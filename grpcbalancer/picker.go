@@ -1,0 +1,165 @@
+package grpcbalancer
+
+import (
+	"math"
+	"math/rand/v2"
+	"sync/atomic"
+
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/status"
+
+	"github.com/maglev-lb/maglev"
+)
+
+// A set is the endpoints that the resolver has returned last: a table, and by its
+// indexes the children. Their states change, nothing else does.
+type set struct {
+	table    *maglev.Table
+	children []*child
+	config   *Config
+
+	usable   atomic.Int64  // the weights of those not in TRANSIENT_FAILURE
+	inFlight *atomic.Int64 // calls at all endpoints of the policy, if they are bounded
+}
+
+// A picker is what the ClientConn has until the next change of a child's state. All
+// pickers of a set see the children's states of the moment: what they differ in is
+// that each is a new one.
+type picker struct {
+	set    *set
+	counts counts      // when it was made
+	asked  atomic.Bool // somebody to connect, for a call without a key
+}
+
+// Pick implements [balancer.Picker].
+func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
+	s := p.set
+	hash, found := s.config.hash(info.Ctx)
+	switch {
+	case found:
+	case s.config.RequestHashHeader == "":
+		return balancer.PickResult{}, errNoHash()
+	default:
+		return p.random(info, rand.Uint64())
+	}
+	if s.config.HashBalanceFactor > 0 {
+		return s.bounded(info, hash)
+	}
+	first := s.table.Lookup(hash)
+	state := s.children[first].current.Load()
+	if state.ConnectivityState == connectivity.TransientFailure && p.counts[connectivity.TransientFailure] < len(s.children) {
+		if next := s.next(hash); next != nil {
+			state = next
+		}
+	}
+	return state.Picker.Pick(info)
+}
+
+// next returns the state of the first candidate that is not in TRANSIENT_FAILURE, nil
+// if there is none.
+func (s *set) next(hash uint64) *balancer.State {
+	for i := range s.table.Candidates(hash) {
+		if state := s.children[i].current.Load(); state.ConnectivityState != connectivity.TransientFailure {
+			return state
+		}
+	}
+	return nil
+}
+
+// random picks for a call without a key: the first candidate that is READY. If nobody
+// is about to connect, one on the way is asked to (gRFC A76).
+func (p *picker) random(info balancer.PickInfo, hash uint64) (balancer.PickResult, error) {
+	s := p.set
+	if state := s.children[s.table.Lookup(hash)].current.Load(); state.ConnectivityState == connectivity.Ready {
+		return s.enter(info, s.children[s.table.Lookup(hash)], state)
+	}
+	requested := p.counts[connectivity.Connecting] > 0
+	if p.counts[connectivity.Ready] == 0 && requested {
+		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
+	}
+	var first *balancer.State
+	for i := range s.table.Candidates(hash) {
+		c := s.children[i]
+		state := c.current.Load()
+		if first == nil {
+			first = state
+		}
+		switch state.ConnectivityState {
+		case connectivity.Ready:
+			return s.enter(info, c, state)
+		case connectivity.Connecting:
+			requested = true
+		case connectivity.Idle:
+			if !requested && !p.asked.Swap(true) {
+				c.connect()
+			}
+			requested = true
+		}
+	}
+	if requested {
+		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
+	}
+	return first.Picker.Pick(info)
+}
+
+// minInFlight is how many calls in flight are never too many: as in
+// maglev.BalancerOptions.
+const minInFlight = 8
+
+// bounded picks the first candidate that may have another call, and if none may, the
+// least loaded by its share.
+func (s *set) bounded(info balancer.PickInfo, hash uint64) (balancer.PickResult, error) {
+	requests := uint64(s.inFlight.Load()) + 1
+	total := float64((requests*uint64(s.config.HashBalanceFactor) + 99) / 100)
+	usable := float64(s.usable.Load())
+	var first, least *child
+	load := math.Inf(1)
+	for i := range s.table.Candidates(hash) {
+		c := s.children[i]
+		if first == nil {
+			first = c
+		}
+		state := c.current.Load()
+		if state.ConnectivityState == connectivity.TransientFailure {
+			continue
+		}
+		slots := max(math.Ceil(total*float64(s.table.Backend(i).Weight)/usable), minInFlight)
+		n := float64(c.inFlight.Load())
+		if n <= slots {
+			return s.enter(info, c, state)
+		}
+		if n/slots < load {
+			least, load = c, n/slots
+		}
+	}
+	if least == nil {
+		least = first
+	}
+	return s.enter(info, least, least.current.Load())
+}
+
+// enter picks a child, and counts the call in flight there if calls are bounded.
+func (s *set) enter(info balancer.PickInfo, c *child, state *balancer.State) (balancer.PickResult, error) {
+	result, err := state.Picker.Pick(info)
+	if err != nil || s.config.HashBalanceFactor == 0 {
+		return result, err
+	}
+	s.inFlight.Add(1)
+	c.inFlight.Add(1)
+	done := result.Done
+	result.Done = func(info balancer.DoneInfo) {
+		c.inFlight.Add(-1)
+		s.inFlight.Add(-1)
+		if done != nil {
+			done(info)
+		}
+	}
+	return result, nil
+}
+
+// unavailable returns a status error: what fails now may not fail later.
+func unavailable(format string, args ...any) error {
+	return status.Errorf(codes.Unavailable, "maglev: "+format, args...)
+}
