@@ -21,7 +21,6 @@ func (c *Config) hash(ctx context.Context) (hash uint64, found bool) {
 		if values := metadata.ValueFromOutgoingContext(ctx, c.RequestHashHeader); len(values) > 0 {
 			return c.HeaderRule.hash(values), true
 		}
-		return 0, false
 	}
 	return routeHash(ctx)
 }
