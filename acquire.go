@@ -7,8 +7,8 @@ import (
 )
 
 // A Lease is a request in flight at a backend, from [Balancer.Acquire] to
-// Release. The zero Lease is of no backend. It must not be copied after its
-// first use.
+// Release. The zero Lease is of no backend. It must not be copied: each copy would
+// be released on its own.
 type Lease[T any] struct {
 	Name  string
 	Value T
@@ -20,10 +20,10 @@ type Lease[T any] struct {
 // Release says that the request is done. The second time, and from several
 // goroutines at once, it does nothing more.
 func (l *Lease[T]) Release() {
-	m := l.member
-	if m == nil || l.released.Swap(true) {
+	if l == nil || l.member == nil || l.released.Swap(true) {
 		return
 	}
+	m := l.member
 	b := m.balancer
 	last := m.inFlight.Add(-1) == 0
 	if b.opts.BalanceFactor > 0 {
@@ -41,7 +41,8 @@ func (l *Lease[T]) Release() {
 // flight there until the [Lease] is released. With a BalanceFactor, backends that
 // are at their bound are passed over too; where all are, the least loaded by its
 // share gets the request. It takes no lock and does not allocate for the first
-// eight candidates.
+// eight candidates. With a BalanceFactor all requests meet at one counter, so two
+// cores do not make more of them than one.
 //
 // Backends whose names have been tried are passed over as long as there are
 // others: a retry gives the names of the attempts before it, and goes to the next
@@ -163,8 +164,8 @@ func (b *Balancer[T]) slots(s *snapshot[T], i int, waiting int64) int64 {
 	if factor == 0 {
 		return noBound
 	}
-	requests := uint64(b.inFlight.Load() + waiting) // Envoy's active + 1
+	requests := uint64(max(b.inFlight.Load()+waiting, 1)) // Envoy's active + 1
 	total := (requests*factor + 99) / 100
-	slots := math.Ceil(float64(total) * s.shares[i])
-	return int64(max(slots, float64(b.opts.MinInFlight)))
+	slots := math.Ceil(float64(total) * s.share(i))
+	return max(int64(slots), int64(b.opts.MinInFlight))
 }

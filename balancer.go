@@ -91,9 +91,10 @@ func NewBalancer[T any](opts BalancerOptions) (*Balancer[T], error) {
 // been left out gets no new keys; its requests in flight go on, see
 // [Balancer.OnDrained].
 //
-// If names, weights and localities are those of the set in place, in whatever
-// order, no table is built. Of Updates that come while a table is being built the
-// last is carried out, for all of them.
+// If names and weights are those of the set in place, in whatever order, and
+// localities too where they have weights, no table is built. Of Updates that come
+// while a table is being built the last is carried out, for all of them: if it cannot
+// be built, which is ErrTableSize, all get that error.
 //
 // An error wraps [ErrEmptyName], [ErrDuplicateName] or [ErrLocality], or
 // [ErrTableSize] as in [New]; then the last good set stays. An empty set is not an
@@ -157,8 +158,8 @@ func (b *Balancer[T]) sorted(members []Member[T]) ([]Member[T], error) {
 // Pick returns the value of the backend for a hash: the first of its
 // [Table.Candidates] that is healthy, not draining, and warm enough for this
 // key. It is a read of the table, waits for nobody and is not counted; what is to
-// be counted or bounded takes [Balancer.Acquire]. It returns false if there is no
-// backend to pick.
+// be counted or bounded takes [Balancer.Acquire]. It does not allocate for the first
+// eight candidates. It returns false if there is no backend to pick.
 func (b *Balancer[T]) Pick(hash uint64) (value T, ok bool) {
 	s := b.current.Load()
 	if i := s.table.Lookup(hash); uint(i) < uint(len(s.values)) && (s.calm || s.states[i] == StateReady) {
@@ -172,8 +173,8 @@ func (b *Balancer[T]) Pick(hash uint64) (value T, ok bool) {
 
 // SetHealth says whether a backend is healthy. It takes effect at once, for all
 // picks that begin later; the price is a copy of a byte per backend, and with
-// SlowStart or a BalanceFactor a walk over them. An unknown name is an error,
-// which wraps [ErrUnknownBackend].
+// SlowStart, or with a BalanceFactor and LocalityWeights, a walk over them. An unknown
+// name is an error, which wraps [ErrUnknownBackend].
 func (b *Balancer[T]) SetHealth(name string, healthy bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -255,8 +256,8 @@ func (b *Balancer[T]) OnDrained(f func(Member[T])) {
 
 func (b *Balancer[T]) tellDrained(members []Member[T]) {
 	if f := b.drained.Load(); f != nil {
-		for _, m := range members {
-			(*f)(m)
+		for _, m := range slices.Backward(members) {
+			defer (*f)(m) // so that all are told, even if f panics
 		}
 	}
 }

@@ -3,6 +3,7 @@ package maglev_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/maglev-lb/maglev"
 	"github.com/stretchr/testify/require"
@@ -88,11 +89,20 @@ func BenchmarkPickParallel(b *testing.B) {
 }
 
 func BenchmarkSetHealth(b *testing.B) {
-	balancer := balancer(b, 1000, maglev.BalancerOptions{})
-	healthy := false
-	b.ReportAllocs()
-	for b.Loop() {
-		_ = balancer.SetHealth("10.0.1.5:80", healthy)
-		healthy = !healthy
+	for name, opts := range map[string]maglev.BalancerOptions{
+		"none":       {},
+		"factor":     {BalanceFactor: 125},
+		"slow start": {SlowStart: maglev.SlowStart{Window: time.Hour}},
+		"both":       {BalanceFactor: 125, SlowStart: maglev.SlowStart{Window: time.Hour}},
+	} {
+		b.Run("options="+name, func(b *testing.B) {
+			balancer := balancer(b, 1000, opts)
+			healthy := false
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = balancer.SetHealth("10.0.1.5:80", healthy)
+				healthy = !healthy
+			}
+		})
 	}
 }

@@ -258,3 +258,15 @@ func BenchmarkBoundedLoad(b *testing.B) {
 		}
 	}
 }
+
+// A minimum that nothing reaches is no bound.
+func TestTheLargestMinimumBoundsNothing(t *testing.T) {
+	b := balancer(t, 5, maglev.BalancerOptions{BalanceFactor: 125, MinInFlight: math.MaxInt})
+	for i := range 1000 {
+		hash := uint64(i) << 40
+		want, _ := b.Pick(hash)
+		lease, ok := b.Acquire(hash)
+		require.True(t, ok)
+		require.Same(t, want, lease.Value)
+	}
+}

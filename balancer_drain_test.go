@@ -2,6 +2,7 @@ package maglev_test
 
 import (
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -259,4 +260,32 @@ func TestDrainingUnderLoad(t *testing.T) {
 	for _, m := range b.Stats().Backends {
 		require.Zero(t, m.InFlight)
 	}
+}
+
+// All backends that are empty are told of, even if the callback panics.
+func TestOnDrainedThatPanics(t *testing.T) {
+	b := balancer(t, 3, maglev.BalancerOptions{})
+	var told []string
+	b.OnDrained(func(m maglev.Member[*int]) {
+		told = append(told, m.Name)
+		panic(m.Name)
+	})
+	require.Panics(t, func() { _ = b.Update(nil) })
+	require.Equal(t, []string{"10.0.0.0:80", "10.0.0.1:80", "10.0.0.2:80"}, told)
+}
+
+// To copy a Lease and release both is a mistake, but not one that stops the Balancer.
+func TestCopiesOfALeaseThatAreAllReleased(t *testing.T) {
+	b := balancer(t, 1, maglev.BalancerOptions{BalanceFactor: 100})
+	(*maglev.Lease[*int])(nil).Release()
+	for range 3 {
+		lease, ok := b.Acquire(1)
+		require.True(t, ok)
+		twin := reflect.New(reflect.TypeOf(&lease).Elem())
+		twin.Elem().Set(reflect.ValueOf(&lease).Elem()) // where vet does not see it
+		lease.Release()
+		twin.Interface().(*maglev.Lease[*int]).Release()
+	}
+	_, ok := b.Acquire(1)
+	require.True(t, ok)
 }

@@ -308,3 +308,29 @@ func TestBackendsWithoutSlotsAreTheLastResort(t *testing.T) {
 	require.NoError(t, b.Update([]maglev.Member[int]{{Backend: maglev.Backend{Name: "b", Locality: "off"}}}))
 	both(1, 2)
 }
+
+// With Rebuild there is no such resort: as in Envoy, nobody is picked.
+func TestRebuildGivesALocalityOfWeight0Nothing(t *testing.T) {
+	b, err := maglev.NewBalancer[int](maglev.BalancerOptions{
+		Unhealthy:      maglev.Rebuild,
+		PanicThreshold: new(0),
+		Table:          maglev.Options{LocalityWeights: map[string]uint32{"on": 1, "off": 0}},
+	})
+	require.NoError(t, err)
+	require.NoError(t, b.Update([]maglev.Member[int]{
+		{Backend: maglev.Backend{Name: "a", Locality: "on"}, Value: 1},
+		{Backend: maglev.Backend{Name: "b", Locality: "off"}, Value: 2},
+	}))
+	value, ok := b.Pick(1)
+	require.True(t, ok)
+	require.Equal(t, 1, value)
+	lease, ok := b.Acquire(1, "a")
+	require.True(t, ok)
+	require.Equal(t, "a", lease.Name, "a retry goes to a locality of weight 0")
+	require.NoError(t, b.SetHealth("a", false))
+	_, ok = b.Pick(1)
+	require.False(t, ok)
+	require.NoError(t, b.SetHealth("a", true))
+	_, ok = b.Pick(1)
+	require.True(t, ok)
+}

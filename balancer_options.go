@@ -57,8 +57,10 @@ type BalancerOptions struct {
 // of N fails, at 65537 slots, 0.24 % of all keys at N = 10, 0.56 % at 100 and
 // 0.57 % at 1000, beside the 10, 1 and 0.1 % that have to; at 655373 slots 0.07,
 // 0.14 and 0.33 %. They move back when it recovers. Until the new table is there,
-// about a millisecond, Rebuild spills. Choose it if, and only if, somebody else's
-// tables are to be agreed with.
+// about a millisecond, Rebuild spills. Backends whose locality has weight 0 get
+// nothing then, as in Envoy; in Spill they are the last resort. In panic Envoy uses
+// draining hosts too, which are never used here. Choose Rebuild if, and only if,
+// somebody else's tables are to be agreed with.
 type Unhealthy uint8
 
 const (

@@ -267,3 +267,13 @@ func ExampleState() {
 	// draining
 	// unknown
 }
+
+func TestLocalitiesWithoutWeightsBuildNothing(t *testing.T) {
+	b := balancer(t, 3, maglev.BalancerOptions{})
+	members := fleet(3)
+	members[1].Locality = "zone-a"
+	require.NoError(t, b.Update(members))
+	stats := b.Stats()
+	require.Equal(t, uint64(1), stats.Rebuilds)
+	require.Equal(t, "zone-a", stats.Backends[1].Locality)
+}

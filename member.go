@@ -1,6 +1,7 @@
 package maglev
 
 import (
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -46,8 +47,8 @@ type member[T any] struct {
 }
 
 // closed is what a member's inFlight is put to once it is empty and to be given
-// to nobody.
-const closed = -1
+// to nobody. Copies of a Lease that are all released do not count down to it.
+const closed = math.MinInt64
 
 // state returns what is to be made of the member, slow start aside.
 func (m *member[T]) state(panicked bool) State {
@@ -89,7 +90,7 @@ func (m *member[T]) enter(slots int64) entry {
 	for {
 		n := m.inFlight.Load()
 		switch {
-		case n < 0:
+		case n == closed:
 			return gone
 		case n > slots:
 			return full

@@ -10,7 +10,8 @@ type snapshot[T any] struct {
 	members []*member[T]
 
 	states   []State   // StateReady for all that are used, in panic too
-	shares   []float64 // of the weights of those that are used; nil if no load is bounded
+	weight   uint64    // the sum of those that are used
+	shares   []float64 // of that, where loads are bounded and localities have weights too
 	calm     bool      // all are StateReady
 	panicked bool
 	ups      []time.Duration // when each became usable; nil if nobody is warming
@@ -35,6 +36,22 @@ const maxPast = 8
 // used says whether backend i gets keys.
 func (s *snapshot[T]) used(i int) bool {
 	return s.states[i] == StateReady || s.states[i] == StateWarming
+}
+
+// weightOf returns the weight of backend i if it is used, 0 if it is not.
+func (s *snapshot[T]) weightOf(i int) uint64 {
+	if !s.used(i) {
+		return 0
+	}
+	return uint64(s.table.backends[i].Weight)
+}
+
+// share returns the share of backend i of the weights of those that are used.
+func (s *snapshot[T]) share(i int) float64 {
+	if s.shares != nil {
+		return s.shares[i]
+	}
+	return float64(s.weightOf(i)) / float64(max(s.weight, 1))
 }
 
 // candidates yields the candidates for a hash, some of them twice: if the first is

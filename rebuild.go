@@ -79,7 +79,12 @@ func (b *Balancer[T]) tabled(seats []seat[T]) []seat[T] {
 		usable, staying = usable+u, staying+st
 	}
 	panicked := b.panics(usable, staying)
-	return slices.DeleteFunc(slices.Clone(seats), func(s seat[T]) bool { return s.state(panicked) != StateReady })
+	weights := b.opts.Table.LocalityWeights
+	return slices.DeleteFunc(slices.Clone(seats), func(s seat[T]) bool {
+		// A backend without slots would be a last resort here, as in Spill. Envoy has
+		// none: if nobody else is healthy it picks nobody.
+		return s.state(panicked) != StateReady || weights != nil && weights[s.as.Locality] == 0
+	})
 }
 
 // panics says whether so few of the backends that stay are usable that all of
@@ -96,7 +101,7 @@ func (b *Balancer[T]) build(seats []seat[T]) built {
 		backends[i] = s.as
 	}
 	old := b.current.Load().table
-	if slices.Equal(old.backends, backends) {
+	if slices.EqualFunc(old.backends, backends, b.sameInTable) {
 		return built{table: old}
 	}
 	start := time.Now()
@@ -106,6 +111,12 @@ func (b *Balancer[T]) build(seats []seat[T]) built {
 	}
 	took := time.Since(start)
 	return built{Rebuilt{start, took, old.Moved(table), old.ideal(table)}, table, nil}
+}
+
+// sameInTable returns whether two backends are the same to a table: localities
+// count if they have weights.
+func (b *Balancer[T]) sameInTable(x, y Backend) bool {
+	return x.Name == y.Name && x.Weight == y.Weight && (x.Locality == y.Locality || b.opts.Table.LocalityWeights == nil)
 }
 
 // place publishes a table of the seats. Balancer.building and Balancer.mu are
@@ -145,7 +156,9 @@ func (b *Balancer[T]) publish(s snapshot[T], changed *member[T]) {
 			return
 		}
 		s.states = slices.Clone(s.states)
+		s.weight -= s.weightOf(changed.index)
 		s.states[changed.index] = changed.state(panicked)
+		s.weight += s.weightOf(changed.index)
 	} else {
 		s.panicked = panicked
 		s.states = make([]State, len(s.members))
@@ -153,8 +166,12 @@ func (b *Balancer[T]) publish(s snapshot[T], changed *member[T]) {
 			s.states[i] = m.state(panicked)
 		}
 		b.markWarming(&s)
+		s.weight = 0
+		for i := range s.states {
+			s.weight += s.weightOf(i)
+		}
 	}
-	if b.opts.BalanceFactor > 0 {
+	if b.opts.BalanceFactor > 0 && b.opts.Table.LocalityWeights != nil {
 		s.shares = b.shares(s.members, func(i int) bool { return s.used(i) })
 	}
 	s.calm = !slices.ContainsFunc(s.states, func(s State) bool { return s != StateReady })
@@ -164,6 +181,7 @@ func (b *Balancer[T]) publish(s snapshot[T], changed *member[T]) {
 // shares returns the members' shares of the weights of those that count, 0 for
 // the others, as Envoy computes them from its hosts in use. Balancer.mu is held.
 func (b *Balancer[T]) shares(members []*member[T], counts func(i int) bool) []float64 {
+	shares := make([]float64, len(members))
 	var t Table
 	var counted []int
 	for i, m := range members {
@@ -173,7 +191,6 @@ func (b *Balancer[T]) shares(members []*member[T], counts func(i int) bool) []fl
 			counted = append(counted, i)
 		}
 	}
-	shares := make([]float64, len(members))
 	for i, share := range b.weigher.sharesOf(&t, b.opts.Table.LocalityWeights) {
 		shares[counted[i]] = share
 	}

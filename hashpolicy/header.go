@@ -58,7 +58,7 @@ func newHeader(function, name string) *header {
 
 func (h *header) check() error {
 	if h.name.lower == "" {
-		return wrong(h.function+": name", h.given, nameAllowed+` or ":path"`)
+		return wrong(h.function+": name", h.given, nameAllowed+`, or ":path"`)
 	}
 	return h.err
 }

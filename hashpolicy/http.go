@@ -14,13 +14,15 @@ import (
 // those of RequestURI, which a reverse proxy leaves as they came. So what it
 // encodes as it sends a path, such as " and {, is hashed encoded, even where a
 // client has sent it as it is, and Envoy hashes that. A path with encoded
-// characters allocates.
+// characters allocates, and so does an opaque URL with a query in both parts.
 //
 // The authority is Host, or else that of URL. Remote is RemoteAddr and Local is
 // http.LocalAddrContextKey in the context; the outgoing requests of
 // httputil.ReverseProxy keep both, those of a client have neither. Headers are
-// found under canonical keys only, and what net/http keeps elsewhere, such as
-// Transfer-Encoding, is absent.
+// found under canonical keys only; what net/http keeps elsewhere, such as
+// Transfer-Encoding, or adds when it sends the request, such as a User-Agent, is
+// absent. An Envoy that the request passes has rules of its own for some: it takes
+// ":scheme" from x-forwarded-proto, and drops Connection and what that names.
 func HTTP(req *http.Request) Request { return httpRequest{req} }
 
 // HTTPRequest returns the http.Request that [HTTP] was given, for a [Func] that

@@ -16,7 +16,8 @@ import (
 type Request interface {
 	// Header returns value i of a header, counted from 0 in the order of the
 	// wire, and how many there are, 0 if the header is absent. Each value is a
-	// line, without space around it. Where there is no value i it is "".
+	// line, without space around it and as it is on the wire: gRPC's binary
+	// metadata (-bin) in base64. Where there is no value i it is "".
 	//
 	// A name that begins with a colon is that of a pseudo-header, ":method",
 	// ":scheme", ":authority" or ":protocol". In HTTP/1, ":authority" is the
@@ -64,7 +65,7 @@ func (n Name) Lower() string { return n.lower }
 // String returns the name in lower case.
 func (n Name) String() string { return n.lower }
 
-const nameAllowed = `a header's name, such as "X-User", or ":authority", ":method", ":scheme" or ":protocol"`
+const nameAllowed = `a header's name, such as "X-User", or one of ":authority", ":method", ":scheme" and ":protocol"`
 
 // nameOf returns the zero Name for what cannot be one.
 func nameOf(header string) Name {

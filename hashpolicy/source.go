@@ -13,10 +13,14 @@ type sourceIP struct{}
 // its port: Envoy's connection_properties with source_ip. IPv6 is without brackets,
 // and IPv4 within IPv6 is IPv4, as in Envoy. (A zone, of a link-local address, is the
 // interface's name here and its number in Envoy.) A request that has not come by a
-// connection, or by one of another kind such as a Unix socket, gives no hash.
+// connection, or by one of another kind such as a Unix socket, gives no hash; the
+// latter allocates.
 //
-// Whose address that is behind a proxy is for the [Request] to say. (Envoy
-// takes the last of x-forwarded-for unless use_remote_address is set.)
+// Whose address that is behind a proxy is for the [Request] to say. Envoy takes the
+// last of x-forwarded-for unless use_remote_address is set, with two consequences: it
+// hashes ::ffff:192.0.2.7 there as it stands, and a [GeneratedCookie] is made from the
+// connection's addresses all the same. A Request has one Remote for both; who needs
+// either makes a policy of its own by [Func].
 func SourceIP() Policy { return Policy{kind: sourceIP{}} }
 
 func (sourceIP) check() error { return nil }
