@@ -233,5 +233,8 @@ func skipped(name, remote string) bool {
 		return true
 	}
 	addr, err := netip.ParseAddrPort(remote)
+	if strings.Contains(addr.Addr().Zone(), "]") {
+		return true // no interface's name; netip looks for the last bracket
+	}
 	return err != nil && remote != "" || err == nil && addr.Addr().Is6() && strings.HasPrefix(addr.Addr().String(), "::")
 }
