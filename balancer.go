@@ -14,6 +14,10 @@ import (
 type Member[T any] struct {
 	Backend
 	Value T
+
+	// Draining has a new name begin as one that drains, see [Balancer.SetDraining],
+	// so that it never gets a key. It is not looked at for a name that stays.
+	Draining bool
 }
 
 // A Balancer picks backends from a set that lives: backends come and go, fail

@@ -26,7 +26,7 @@ func ExampleBalancer_glance() {
 	})
 	err = balancer.Update([]maglev.Member[string]{ // the whole set, whenever it changes
 		{Backend: maglev.Backend{Name: "10.0.0.1:8080"}, Value: "connection 1"},
-		{Backend: maglev.Backend{Name: "10.0.0.2:8080"}, Value: "connection 2"},
+		{Backend: maglev.Backend{Name: "10.0.0.2:8080"}, Value: "connection 2", Draining: false},
 	})
 	if err != nil {
 		log.Fatal(err) // the last good set stays

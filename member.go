@@ -109,7 +109,12 @@ func (m *member[T]) close(empty []Member[T]) []Member[T] {
 	}
 	b := m.balancer
 	b.leaving = slices.DeleteFunc(b.leaving, func(l *member[T]) bool { return l == m })
-	return append(empty, Member[T]{m.backend, m.value})
+	return append(empty, m.asGiven())
+}
+
+// asGiven returns the member as a Member.
+func (m *member[T]) asGiven() Member[T] {
+	return Member[T]{Backend: m.backend, Value: m.value, Draining: m.draining.Load()}
 }
 
 // remove closes the member for good, if nothing is in flight, and adds it to the
@@ -118,7 +123,7 @@ func (m *member[T]) close(empty []Member[T]) []Member[T] {
 func (m *member[T]) remove(empty []Member[T]) []Member[T] {
 	m.draining.Store(true)
 	if m.inFlight.Load() == closed {
-		return append(empty, Member[T]{m.backend, m.value})
+		return append(empty, m.asGiven())
 	}
 	m.balancer.leaving = append(m.balancer.leaving, m)
 	return m.close(empty)

@@ -28,6 +28,7 @@ func (b *Balancer[T]) install() (empty []Member[T]) {
 		m := b.members[set[i].Name]
 		if m == nil {
 			m = &member[T]{balancer: b, name: set[i].Name, value: set[i].Value, healthy: true, index: -1}
+			m.draining.Store(set[i].Draining)
 		}
 		seats[i] = seat[T]{m, set[i].Backend}
 	}
@@ -62,6 +63,11 @@ func (b *Balancer[T]) install() (empty []Member[T]) {
 	for _, m := range old {
 		if b.members[m.name] == nil {
 			empty = m.remove(empty)
+		}
+	}
+	for _, m := range b.order {
+		if left[m.name] == nil {
+			empty = m.close(empty) // if it begins as draining
 		}
 	}
 	b.follow()

@@ -111,6 +111,11 @@ func (a *attempt) respond(resp *http.Response) {
 	if _, ok := a.in.(io.Writer); ok { // of a 101
 		resp.Body = (*upgraded)(a)
 	} else if bodiless(a.req.Method, resp) {
+		if a.cancel != nil && resp.Body != http.NoBody {
+			// Over HTTP/2 trailers may be on their way yet.
+			resp.Body = &cancelingBody{resp.Body, a.cancel}
+			a.cancel = nil
+		}
 		a.end()
 	} else {
 		resp.Body = (*responseBody)(a)
@@ -122,6 +127,25 @@ func (a *attempt) respond(resp *http.Response) {
 func bodiless(method string, resp *http.Response) bool {
 	return resp.Body == http.NoBody || method == http.MethodHead || resp.ContentLength == 0 && resp.ProtoMajor == 2 ||
 		resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified
+}
+
+// A cancelingBody is a body without content, of an attempt with a time limit.
+type cancelingBody struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+func (b *cancelingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.cancel()
+	}
+	return n, err
+}
+
+func (b *cancelingBody) Close() error {
+	defer b.cancel()
+	return b.ReadCloser.Close()
 }
 
 // A responseBody is an attempt, seen as the body of its response.

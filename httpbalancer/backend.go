@@ -85,9 +85,14 @@ func parse(b Backend) (target, error) {
 		if errors.As(err, &cause) {
 			err = cause.Err
 		}
-		return wrong("%v", err)
+		if at := strings.LastIndexByte(b.URL, '@'); at >= 0 {
+			value = strconv.Quote("…" + b.URL[at:]) // there may be a password before
+		}
+		return wrong("%v; it must be such as http://10.0.0.1:8080", err)
 	}
-	value = strconv.Quote(u.Redacted())
+	if u.User != nil {
+		value = strconv.Quote(u.Redacted())
+	}
 	port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	switch {
 	case port == "":
@@ -96,6 +101,8 @@ func parse(b Backend) (target, error) {
 		return wrong("it must have a host, such as http://10.0.0.1:8080")
 	case u.User != nil:
 		return wrong("it must not have a user; set Authorization in requests")
+	case !isHost(u.Hostname()):
+		return wrong("its host must be an IP address or a name, such as in http://10.0.0.1:8080")
 	case u.Path != "" && u.Path != "/":
 		return wrong("it must not have a path; a request keeps its own")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(b.URL, "#"):
@@ -122,6 +129,24 @@ func parse(b Backend) (target, error) {
 		to.name = to.host
 	}
 	return to, nil
+}
+
+// isHost returns whether a text is an IP address, or of the characters of names, which
+// beyond ASCII are net/http's to encode.
+func isHost(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	named := false // by something other than punctuation
+	for _, c := range host {
+		switch {
+		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c > 0x7f:
+			named = true
+		case c != '-' && c != '.' && c != '_':
+			return false
+		}
+	}
+	return named
 }
 
 // hostText writes a host as Envoy does: an address as inet_ntop, a name in lower

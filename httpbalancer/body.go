@@ -1,9 +1,14 @@
 package httpbalancer
 
 import (
+	"bytes"
+	"errors"
 	"io"
 	"net/http"
+	"reflect"
+	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // An outBody is the caller's body in an attempt's request, if it cannot be had
@@ -79,9 +84,61 @@ func (b *outBody) failed() bool {
 	return b.err != nil
 }
 
+// bodyFailed returns whether the caller's body could not be read.
+func (a *attempt) bodyFailed() bool {
+	watched, ok := a.req.Body.(*watchedBody)
+	return a.out.failed() || ok && watched.failed.Load()
+}
+
+// A watchedBody is a body that can be had again, but is not in memory: to see whether
+// it could be read.
+type watchedBody struct {
+	io.ReadCloser
+	failed atomic.Bool
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && !errors.Is(err, http.ErrBodyReadAfterClose) {
+		b.failed.Store(true)
+	}
+	return n, err
+}
+
+// What io.NopCloser returns.
+var (
+	nopCloser         = reflect.TypeOf(io.NopCloser(struct{ io.Reader }{}))
+	nopCloserWriterTo = reflect.TypeOf(io.NopCloser(new(bytes.Reader)))
+)
+
+// inMemory returns whether a body is of the kinds that http.NewRequest can have again.
+// They cannot fail, and net/http looks for them.
+func inMemory(body io.ReadCloser) bool {
+	switch reflect.TypeOf(body) {
+	case nopCloser, nopCloserWriterTo:
+		switch reflect.ValueOf(body).Field(0).Interface().(type) {
+		case *bytes.Buffer, *bytes.Reader, *strings.Reader:
+			return true
+		}
+	}
+	return false
+}
+
+// watch returns a body that can be had again, watched if it may fail.
+func watch(body io.ReadCloser) io.ReadCloser {
+	if inMemory(body) {
+		return body
+	}
+	return &watchedBody{ReadCloser: body}
+}
+
 // firstBody gives the first attempt its body.
 func (a *attempt) firstBody() {
-	if body := a.caller.Body; body != nil && body != http.NoBody && a.caller.GetBody == nil {
+	switch body := a.caller.Body; {
+	case body == nil || body == http.NoBody:
+	case a.caller.GetBody != nil:
+		a.req.Body = watch(body)
+	default:
 		a.out = &outBody{source: body}
 		a.req.Body = a.out
 	}
@@ -107,6 +164,8 @@ func (a *attempt) inherit(last *attempt, body io.ReadCloser) {
 	case last.out != nil:
 		a.out = &outBody{source: last.out.source} // to be closed by this attempt
 		a.req.Body = a.out
+	case body != nil && body != http.NoBody:
+		a.req.Body = watch(body)
 	case body != nil:
 		a.req.Body = body
 	}

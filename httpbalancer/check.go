@@ -35,10 +35,11 @@ func (t *Transport) probe(ctx context.Context, name string) error {
 	c.inFlight.Add(1)
 	defer c.done()
 	check := t.opts.Check
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.scheme+"://"+c.host+orDefault(check.Path, "/"), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://host"+orDefault(check.Path, "/"), nil)
 	if err != nil {
 		return fmt.Errorf("httpbalancer: check: %w", err)
 	}
+	req.URL.Scheme, req.URL.Host = c.scheme, c.host
 	req.Host = check.Host
 	req.Header.Set("User-Agent", "maglev-health-check")
 	resp, err := c.roundTrip(req)

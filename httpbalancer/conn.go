@@ -146,7 +146,8 @@ func unsent(err error) bool {
 		certificate *tls.CertificateVerificationError
 		notTLS      tls.RecordHeaderError
 	)
-	return errors.As(err, &noConn) || errors.As(err, &certificate) || errors.As(err, &notTLS) ||
+	return errors.As(err, &noConn) || errors.As(err, &certificate) ||
+		errors.As(err, &notTLS) && notTLS.Conn != nil || // of the first record; later ones can be bad too
 		err != nil && err.Error() == "net/http: TLS handshake timeout" // it has no name
 }
 

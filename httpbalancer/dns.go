@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -39,8 +40,12 @@ type DNS struct {
 // Validate returns an error, which wraps [ErrOption] or [ErrBackend], if a field is
 // out of range.
 func (d DNS) Validate() error {
-	if _, err := parse(Backend{URL: d.URL}); err != nil {
+	to, err := parse(Backend{URL: d.URL})
+	if err != nil {
 		return fmt.Errorf("httpbalancer: DNS.%w", err)
+	}
+	if strings.ContainsFunc(to.host, func(c rune) bool { return c > 0x7f }) {
+		return fmt.Errorf("httpbalancer: DNS.URL %q: %w: its host must be in ASCII, xn--… for an international name", d.URL, ErrBackend)
 	}
 	wrong := func(field string, value any, allowed string) error {
 		return fmt.Errorf("httpbalancer: DNS.%s %v: %w: it must be %s", field, value, ErrOption, allowed)

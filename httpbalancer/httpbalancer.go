@@ -32,8 +32,14 @@
 // A request that could not be sent, as no connection came about, goes to the next
 // candidate if its body can be had again (it has none, or GetBody) or has not been
 // read. What may have reached the backend is retried only if it is idempotent. No
-// backend is tried twice while there are others. Retries are bounded in number, and
-// those of the second kind to a share of the requests in flight ([retry.Budget]).
+// backend is tried twice while there are others that may be used. Retries are bounded
+// in number, and those of the second kind to a share of the requests in flight
+// ([retry.Budget]): what has failed, and not been answered, waits up to a second for
+// room.
+//
+// net/http itself sends a request again, to the same backend, if a connection that it
+// has used before turns out to be closed and the request is idempotent by its rules:
+// GET, HEAD, OPTIONS, TRACE, and with an Idempotency-Key. No option here prevents that.
 //
 // # What makes a backend unhealthy
 //
@@ -115,7 +121,7 @@ func New(opts Options) (*Transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("httpbalancer: Options: %w", err)
 	}
-	if backends != nil || opts.Discover == nil {
+	if len(backends) > 0 || opts.Discover == nil {
 		if err := t.Update(backends); err != nil {
 			_ = t.monitor.Close()
 			return nil, err
@@ -135,7 +141,7 @@ func New(opts Options) (*Transport, error) {
 // backends are a set too: requests then fail with [ErrNoBackend]. After Close the
 // error is [ErrClosed].
 func (t *Transport) Update(backends []Backend) error {
-	if t.balancer == nil {
+	if !t.made() {
 		return fmt.Errorf("httpbalancer: Update: %w: it was not made by New", ErrClosed)
 	}
 	targets, err := t.parse(backends)
@@ -168,6 +174,8 @@ func (t *Transport) Update(backends []Backend) error {
 		members[i] = maglev.Member[*upstream]{
 			Backend: maglev.Backend{Name: to.name, Weight: to.weight, Locality: to.backend.Locality},
 			Value:   u,
+
+			Draining: to.backend.Draining,
 		}
 	}
 	if err := t.balancer.Update(members); err != nil {
@@ -202,7 +210,7 @@ func (t *Transport) Update(backends []Backend) error {
 // those in use when their requests are done. Requests that begin later fail with
 // [ErrClosed]. Closing it again does nothing.
 func (t *Transport) Close() error {
-	if t.balancer == nil || t.closed.Swap(true) {
+	if !t.made() || t.closed.Swap(true) {
 		return nil
 	}
 	t.discovery.stop()
@@ -219,12 +227,18 @@ func (t *Transport) Close() error {
 // CloseIdleConnections closes the connections to all backends that are not in use
 // now. [http.Client.CloseIdleConnections] calls it.
 func (t *Transport) CloseIdleConnections() {
+	if !t.made() {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, u := range t.upstreams {
 		u.conn.Load().closeIdle()
 	}
 }
+
+// made returns whether the Transport has been made by New.
+func (t *Transport) made() bool { return t != nil && t.balancer != nil }
 
 var _ http.RoundTripper = (*Transport)(nil)
 

@@ -9,8 +9,38 @@ import (
 // method or its header: that is nobody's fault but the caller's. It is asked after
 // an error only.
 func malformed(req *http.Request) bool {
-	return req.Method != "" && !isToken(req.Method) || badHeader(req.Header) || badHeader(req.Trailer)
+	for name := range req.Trailer {
+		switch http.CanonicalHeaderKey(name) {
+		case "Transfer-Encoding", "Trailer", "Content-Length":
+			return true
+		}
+	}
+	return req.Method != "" && !isToken(req.Method) || badHeader(req.Header) || badHeader(req.Trailer) ||
+		req.URL != nil && strings.ContainsFunc(req.URL.RequestURI(), isControl)
 }
+
+// refusedUnsent returns whether an error is one of net/http's about the caller's
+// request, for which it has no names.
+func refusedUnsent(err error) bool {
+	text := err.Error()
+	for _, known := range [...]string{
+		"http: ContentLength=",              // and a body of another length
+		"http: Request.ContentLength=",      // and no body
+		"invalid Connection request header", // over HTTP/2
+		"invalid Upgrade request header",
+		"invalid Transfer-Encoding request header",
+		"invalid request :path",
+		"http2: request body larger than", // what it was said to be
+		"request header list larger than", // what the peer takes
+	} {
+		if strings.Contains(text, known) {
+			return true
+		}
+	}
+	return false
+}
+
+func isControl(c rune) bool { return c < ' ' || c == 0x7f }
 
 func badHeader(header http.Header) bool {
 	for name, values := range header {
@@ -18,7 +48,7 @@ func badHeader(header http.Header) bool {
 			return true
 		}
 		for _, value := range values {
-			if strings.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
+			if strings.ContainsFunc(value, func(c rune) bool { return isControl(c) && c != '\t' }) {
 				return true
 			}
 		}

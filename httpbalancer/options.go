@@ -48,7 +48,8 @@ type Options struct {
 	Transport *http.Transport
 
 	// ServerName is the name in TLS handshakes and certificates of the https
-	// backends that have none of their own. Set it if URLs name IP addresses.
+	// backends that have none of their own, as those of DNS do. Set it if URLs name
+	// IP addresses.
 	// Default (""): that of Transport.TLSClientConfig, or else the URL's host.
 	ServerName string
 
@@ -89,7 +90,7 @@ const (
 type Retry struct {
 	// Max is how many times a request may be tried again, each time at the next
 	// candidate, and from the first one on when all have been tried; negative is
-	// never. Default (0): 2.
+	// never, but for what net/http does itself. Default (0): 2.
 	Max int
 
 	// PerTryTimeout is how long an attempt at an idempotent request may take
@@ -267,5 +268,8 @@ func idempotent(req *http.Request) bool {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
 		return true
 	}
-	return req.Header["Idempotency-Key"] != nil || req.Header["X-Idempotency-Key"] != nil
+	// As to net/http, it is enough that the key is there: an empty one is not sent.
+	_, standard := req.Header["Idempotency-Key"]
+	_, older := req.Header["X-Idempotency-Key"]
+	return standard || older
 }

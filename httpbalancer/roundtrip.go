@@ -3,9 +3,11 @@ package httpbalancer
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -53,7 +55,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // response is to set.
 func (t *Transport) admit(req *http.Request) (hash uint64, cookies []string, err error) {
 	switch {
-	case t.balancer == nil:
+	case !t.made():
 		return 0, nil, fmt.Errorf("httpbalancer: RoundTrip: %w: it was not made by New", ErrClosed)
 	case req == nil || req.URL == nil || req.Header == nil:
 		return 0, nil, fmt.Errorf("httpbalancer: RoundTrip: %w: it is nil, or its URL or Header; use http.NewRequest", ErrRequest)
@@ -101,7 +103,7 @@ func (t *Transport) noBackend(ended error) error {
 	case found != nil:
 		return fmt.Errorf("httpbalancer: RoundTrip: %w: what discovery said last: %w", ErrNoBackend, found)
 	}
-	return fmt.Errorf("httpbalancer: RoundTrip: %w: the set is empty, or none is healthy and panic is off", ErrNoBackend)
+	return fmt.Errorf("httpbalancer: RoundTrip: %w: the set is empty, or all drain, or none is healthy and panic is off", ErrNoBackend)
 }
 
 // A round is what is done for one request: attempts, one after another.
@@ -160,7 +162,7 @@ func (r *round) unsatisfied() bool {
 			a.dropBody()
 			return false
 		}
-		if a.abandoned() || a.out.failed() || malformed(r.req) {
+		if a.abandoned() || a.bodyFailed() || malformed(r.req) || refusedUnsent(r.err) {
 			return false // it is none of the backend's fault
 		}
 		a.report(health.LocalError)
@@ -197,7 +199,7 @@ func (r *round) retry() bool {
 	// What no backend has seen multiplies no load. And when a backend goes, all of
 	// its requests come here at once.
 	if r.err == nil || !unsent(r.err) {
-		if !t.budget.BeginRetry() {
+		if !r.budgeted() {
 			t.requests.overBudget.Add(1)
 			return false
 		}
@@ -219,13 +221,39 @@ func (r *round) retry() bool {
 	}
 	r.attempt.inherit(last, body)
 	if r.resp != nil {
-		_ = r.resp.Body.Close()
+		discard(r.resp)
 	}
 	last.end()
 	r.resp, r.err = nil, nil
 	t.requests.retries.Add(1)
 	r.send()
 	return true
+}
+
+// budgeted counts the retry in, if there is room. Where there is no response that
+// could be returned instead, it waits for that: when a backend of a few goes, more
+// requests than a share of all have failed.
+func (r *round) budgeted() bool {
+	const most, step = time.Second, 10 * time.Millisecond
+	for waited := time.Duration(0); !r.transport.budget.BeginRetry(); {
+		pause := step + rand.N(step)
+		if waited += pause; r.err == nil || waited > most || retry.Wait(r.req.Context(), pause) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// discard closes a response's body, and reads it before if it is short and likely to
+// be there: over HTTP/1 the connection can then be used again.
+func discard(resp *http.Response) {
+	const short, soon = 4 << 10, 10 * time.Millisecond
+	if resp.ProtoMajor == 1 && resp.ContentLength > 0 && resp.ContentLength <= short {
+		timer := time.AfterFunc(soon, func() { _ = resp.Body.Close() })
+		_, _ = io.Copy(io.Discard, resp.Body)
+		timer.Stop()
+	}
+	_ = resp.Body.Close()
 }
 
 // delay returns how long to wait before the next attempt.
@@ -281,10 +309,14 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	if e.Attempts > 1 {
-		return fmt.Sprintf("httpbalancer: %s, attempt %d: %v", e.Backend, e.Attempts, e.Err)
+	name := e.Backend
+	if quoted := strconv.Quote(name); quoted != `"`+name+`"` {
+		name = quoted // so that it does not look like another line of a log
 	}
-	return fmt.Sprintf("httpbalancer: %s: %v", e.Backend, e.Err)
+	if e.Attempts > 1 {
+		return fmt.Sprintf("httpbalancer: %s, attempt %d: %v", name, e.Attempts, e.Err)
+	}
+	return fmt.Sprintf("httpbalancer: %s: %v", name, e.Err)
 }
 
 func (e *Error) Unwrap() error { return e.Err }

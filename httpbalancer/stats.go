@@ -1,6 +1,7 @@
 package httpbalancer
 
 import (
+	"net/url"
 	"time"
 
 	"github.com/maglev-lb/maglev"
@@ -24,7 +25,7 @@ type Stats struct {
 	RetriesInFlight int    // of them, those that are being tried again
 	Retries         uint64 // attempts beyond the first
 	OverBudget      uint64 // requests not tried again as the budget was used up
-	Failed          uint64 // requests that ended with an error of a backend
+	Failed          uint64 // requests that ended with an error, the caller's deadline included, at a backend
 	NoBackend       uint64 // requests that no backend was there for
 	NoKey           uint64 // requests refused for want of a key
 
@@ -45,7 +46,7 @@ type BackendStats struct {
 // Stats returns what there is to say, at this moment. It costs a walk over the
 // backends.
 func (t *Transport) Stats() Stats {
-	if t.balancer == nil {
+	if !t.made() {
 		return Stats{}
 	}
 	of := t.balancer.Stats()
@@ -72,7 +73,7 @@ func (t *Transport) Stats() Stats {
 	t.mu.Lock()
 	for name, u := range t.upstreams {
 		c := u.conn.Load()
-		urls[name] = c.scheme + "://" + c.host
+		urls[name] = (&url.URL{Scheme: c.scheme, Host: c.host}).String()
 	}
 	t.mu.Unlock()
 	for _, b := range of.Backends {
