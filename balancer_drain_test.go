@@ -289,3 +289,26 @@ func TestCopiesOfALeaseThatAreAllReleased(t *testing.T) {
 	_, ok := b.Acquire(1)
 	require.True(t, ok)
 }
+
+// A name that comes as draining is told of at once and never picked; one that stays
+// keeps its state.
+func TestMembersThatComeAsDraining(t *testing.T) {
+	b := balancer(t, 3, maglev.BalancerOptions{})
+	var told drains
+	told.of(b)
+	members := fleet(4)
+	members[1].Draining, members[3].Draining = true, true
+	require.NoError(t, b.Update(members))
+	require.Equal(t, []string{"10.0.0.3:80"}, told.names)
+	require.Equal(t, maglev.StateReady, statsOf(b, "10.0.0.1:80").State)
+	require.Equal(t, maglev.StateDraining, statsOf(b, "10.0.0.3:80").State)
+	for i := range 1000 {
+		value, ok := b.Pick(uint64(i) << 40)
+		require.True(t, ok)
+		require.NotEqual(t, 3, *value)
+	}
+	require.NoError(t, b.SetDraining("10.0.0.3:80", false))
+	lease, ok := b.Acquire(7, "10.0.0.0:80", "10.0.0.1:80", "10.0.0.2:80")
+	require.True(t, ok)
+	require.Equal(t, "10.0.0.3:80", lease.Name)
+}

@@ -133,7 +133,6 @@ func TestFaultsUnderLoad(t *testing.T) {
 			PerTryTimeout: time.Second, // the machine may be busy
 			Max:           4,
 			Backoff:       retry.Backoff{Base: 5 * time.Millisecond},
-			Budget:        httpbalancer.Budget{Percent: 100, Min: 2 * workers},
 		},
 	})
 

@@ -3,10 +3,13 @@ package httpbalancer_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -207,6 +210,17 @@ func TestMalformedRequestIsNotReported(t *testing.T) {
 		func(r *http.Request) { r.Header["X Y"] = []string{"1"} },
 		func(r *http.Request) { r.Header["X-Y"] = []string{"1\r\n2"} },
 		func(r *http.Request) { r.Trailer = http.Header{"X Y": nil} },
+		func(r *http.Request) { r.URL.Opaque = "/a\nb" },
+		func(r *http.Request) {
+			r.Body, r.ContentLength, r.Trailer = io.NopCloser(strings.NewReader("x")), -1, http.Header{"Content-Length": nil}
+		},
+		func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader("abc")), 10 },
+		func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(strings.NewReader("abc")), 2 },
+		func(r *http.Request) { // a body that can be had again, and fails again
+			r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(iotest.ErrReader(errors.New("at a loss"))), nil }
+			r.Body, _ = r.GetBody()
+			r.ContentLength = 5
+		},
 	} {
 		for range 6 {
 			req := request(t, "PUT", "key", nil)

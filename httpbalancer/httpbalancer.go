@@ -34,8 +34,7 @@
 // read. What may have reached the backend is retried only if it is idempotent. No
 // backend is tried twice while there are others that may be used. Retries are bounded
 // in number, and those of the second kind to a share of the requests in flight
-// ([retry.Budget]): what has failed, and not been answered, waits up to a second for
-// room.
+// ([retry.Budget]); what finds no room there waits for it, up to a second.
 //
 // net/http itself sends a request again, to the same backend, if a connection that it
 // has used before turns out to be closed and the request is idempotent by its rules:

@@ -119,8 +119,8 @@ type Retry struct {
 	MaxRetryAfter time.Duration
 
 	// Budget bounds the retries in flight, of requests that a backend may have
-	// seen: those that could not be sent multiply no load. Default (the zero
-	// value): see retry.Budget.
+	// seen: those that could not be sent multiply no load. A retry waits for
+	// room, up to a second. Default (the zero value): see retry.Budget.
 	Budget Budget
 }
 

@@ -230,14 +230,14 @@ func (r *round) retry() bool {
 	return true
 }
 
-// budgeted counts the retry in, if there is room. Where there is no response that
-// could be returned instead, it waits for that: when a backend of a few goes, more
-// requests than a share of all have failed.
+// budgeted counts the retry in once there is room, if there is before long: when a
+// backend of a few goes, more requests than a share of all fail at the same moment.
 func (r *round) budgeted() bool {
 	const most, step = time.Second, 10 * time.Millisecond
+	hopeless := r.transport.opts.Retry.Budget == Budget{Percent: retry.None, Min: retry.None}
 	for waited := time.Duration(0); !r.transport.budget.BeginRetry(); {
 		pause := step + rand.N(step)
-		if waited += pause; r.err == nil || waited > most || retry.Wait(r.req.Context(), pause) != nil {
+		if waited += pause; hopeless || waited > most || retry.Wait(r.req.Context(), pause) != nil {
 			return false
 		}
 	}
