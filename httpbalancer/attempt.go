@@ -65,8 +65,8 @@ func (a *attempt) send(limit time.Duration) (*http.Response, error) {
 	a.req = *a.req.WithContext(ctx)
 	timer := time.AfterFunc(limit, func() { cancel(errTryTimeout) })
 	resp, err := a.conn.roundTrip(&a.req)
-	timer.Stop()
-	if context.Cause(ctx) != errTryTimeout {
+	// If the timer has fired, even if it has not come to cancel yet, there is no body.
+	if timer.Stop() || err != nil && context.Cause(ctx) != errTryTimeout {
 		return resp, err
 	}
 	if err == nil {

@@ -17,6 +17,7 @@ import (
 // left as they are: net/http looks for those in memory, to send them at one go.
 type outBody struct {
 	source io.ReadCloser
+	length lengthCheck // made by one Read after another
 
 	mu     sync.Mutex
 	read   bool  // from the first Read on
@@ -34,15 +35,42 @@ func (b *outBody) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	n, err := b.source.Read(p)
-	if err != nil && err != io.EOF {
+	if wrong := b.length.check(n, err); wrong != nil {
 		b.mu.Lock()
 		if !b.closed { // otherwise because of that
-			b.err = err
+			b.err = wrong
 		}
 		b.mu.Unlock()
 	}
 	return n, err
 }
+
+// A lengthCheck finds bodies that fail, or that are of another length than their
+// request says. net/http finds that too, but its error can be lost: it closes the
+// connection, and that may be what is noticed first.
+type lengthCheck struct{ want, got int64 }
+
+// lengthOf returns a check of a request's body. An unknown length is none.
+func lengthOf(req *http.Request) lengthCheck {
+	if req.ContentLength > 0 {
+		return lengthCheck{want: req.ContentLength}
+	}
+	return lengthCheck{want: -1}
+}
+
+// check takes what a Read has returned, and returns what is wrong with that.
+func (c *lengthCheck) check(n int, err error) error {
+	c.got += int64(n)
+	switch {
+	case err != nil && err != io.EOF:
+		return err
+	case c.want >= 0 && (c.got > c.want || err == io.EOF && c.got < c.want):
+		return errLength
+	}
+	return nil
+}
+
+var errLength = errors.New("the body has not the length of ContentLength")
 
 func (b *outBody) Close() error {
 	b.mu.Lock()
@@ -94,12 +122,13 @@ func (a *attempt) bodyFailed() bool {
 // it could be read.
 type watchedBody struct {
 	io.ReadCloser
+	length lengthCheck
 	failed atomic.Bool
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF && !errors.Is(err, http.ErrBodyReadAfterClose) {
+	if wrong := b.length.check(n, err); wrong != nil && !errors.Is(wrong, http.ErrBodyReadAfterClose) {
 		b.failed.Store(true)
 	}
 	return n, err
@@ -125,11 +154,11 @@ func inMemory(body io.ReadCloser) bool {
 }
 
 // watch returns a body that can be had again, watched if it may fail.
-func watch(body io.ReadCloser) io.ReadCloser {
+func (a *attempt) watch(body io.ReadCloser) io.ReadCloser {
 	if inMemory(body) {
 		return body
 	}
-	return &watchedBody{ReadCloser: body}
+	return &watchedBody{ReadCloser: body, length: lengthOf(a.caller)}
 }
 
 // firstBody gives the first attempt its body.
@@ -137,9 +166,9 @@ func (a *attempt) firstBody() {
 	switch body := a.caller.Body; {
 	case body == nil || body == http.NoBody:
 	case a.caller.GetBody != nil:
-		a.req.Body = watch(body)
+		a.req.Body = a.watch(body)
 	default:
-		a.out = &outBody{source: body}
+		a.out = &outBody{source: body, length: lengthOf(a.caller)}
 		a.req.Body = a.out
 	}
 }
@@ -162,10 +191,10 @@ func (a *attempt) nextBody() (io.ReadCloser, bool) {
 func (a *attempt) inherit(last *attempt, body io.ReadCloser) {
 	switch {
 	case last.out != nil:
-		a.out = &outBody{source: last.out.source} // to be closed by this attempt
+		a.out = &outBody{source: last.out.source, length: lengthOf(a.caller)} // to be closed by this attempt
 		a.req.Body = a.out
 	case body != nil && body != http.NoBody:
-		a.req.Body = watch(body)
+		a.req.Body = a.watch(body)
 	case body != nil:
 		a.req.Body = body
 	}

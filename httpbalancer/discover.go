@@ -72,7 +72,7 @@ func (d *discovery) run(ctx context.Context, t *Transport) {
 		return err
 	}
 	for {
-		err := t.opts.Discover.Discover(ctx, update)
+		err := guarded(ctx, t.opts.Discover, update)
 		if err == nil || ctx.Err() != nil {
 			t.settle() // even if it has found nothing
 			return
@@ -85,6 +85,23 @@ func (d *discovery) run(ctx context.Context, t *Transport) {
 		}
 		pause = min(2*pause, longest)
 	}
+}
+
+// guarded calls a Discoverer in a goroutine of its own, and makes a panic or a
+// runtime.Goexit its error: what has been found stays.
+func guarded(ctx context.Context, d Discoverer, update func([]Backend) error) error {
+	result := make(chan error, 1)
+	go func() {
+		err := errors.New("httpbalancer: discovery: the Discoverer ended its goroutine")
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("httpbalancer: discovery: the Discoverer panicked: %v", r)
+			}
+			result <- err
+		}()
+		err = d.Discover(ctx, update)
+	}()
+	return <-result
 }
 
 // note keeps what came of the last set. Requests that wait for it go on.

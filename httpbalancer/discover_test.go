@@ -7,9 +7,12 @@ import (
 	stdlog "log"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -266,5 +269,66 @@ func TestDNSGivesTheHostAsServerName(t *testing.T) {
 			{URL: "https://[2001:db8::1]", ServerName: "service.example"},
 			{URL: "https://[fe80::1%25eth0]", ServerName: "service.example"},
 		}, seen)
+	})
+}
+
+// A Discoverer that ends as it should not is called again; what it has found stays.
+func TestDiscovererThatPanicsOrEndsItsGoroutine(t *testing.T) {
+	for name, end := range map[string]func(){
+		"panicked: at a loss": func() { panic("at a loss") },
+		"ended its goroutine": runtime.Goexit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var calls atomic.Int64
+				b := newTransport(t, httpbalancer.Options{
+					Discover: httpbalancer.DiscoverFunc(func(_ context.Context, update func([]httpbalancer.Backend) error) error {
+						if calls.Add(1) > 1 {
+							if err := update(named("a")); err != nil {
+								return err
+							}
+						}
+						end()
+						return nil
+					}),
+					Wrap: fake(func(string, *http.Request) (*http.Response, error) { return answer(http.StatusOK), nil }),
+				})
+				_, err := b.RoundTrip(request(t, "GET", "key", nil)) // it does not wait for ever
+				require.ErrorIs(t, err, httpbalancer.ErrNoBackend)
+				require.ErrorContains(t, err, "httpbalancer: discovery: the Discoverer "+name)
+				time.Sleep(time.Minute)
+				require.Greater(t, calls.Load(), int64(2))
+				_, status := get(t, b, "key")
+				require.Equal(t, http.StatusOK, status)
+				require.NoError(t, b.Close())
+			})
+		})
+	}
+}
+
+// Who waits for the first set can give up, and is told that it was a matter of time.
+func TestWaitingForDiscoveryEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTransport(t, httpbalancer.Options{
+			Discover: httpbalancer.DiscoverFunc(func(ctx context.Context, _ func([]httpbalancer.Backend) error) error {
+				<-ctx.Done()
+				return ctx.Err()
+			}),
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		req := request(t, "GET", "key", nil)
+		_, err := (&http.Client{Transport: b}).Do(req.WithContext(ctx))
+		var failed *url.Error
+		require.ErrorAs(t, err, &failed)
+		require.True(t, failed.Timeout())
+
+		gone := make(chan struct{})
+		close(gone)
+		//lint:ignore SA1019 who sets it means it
+		req.Cancel = gone
+		_, err = b.RoundTrip(req)
+		require.ErrorIs(t, err, context.Canceled)
+		require.NoError(t, b.Close())
 	})
 }

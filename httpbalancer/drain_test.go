@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -135,4 +136,38 @@ func TestDrainingBackendGetsNoNewKeysAndComesBack(t *testing.T) {
 			require.Equal(t, want[0], backend)
 		}
 	}
+}
+
+// From {a draining, b} to {a}: there is somebody to pick at every moment.
+func TestABackendComesBackBeforeTheOthersLeave(t *testing.T) {
+	all := servers(t, 2, ok)
+	sets := [][]httpbalancer.Backend{
+		{{URL: all[0].URL, Draining: true}, {URL: all[1].URL}},
+		{{URL: all[0].URL}},
+	}
+	b := newTransport(t, httpbalancer.Options{Backends: sets[1]})
+	done := make(chan struct{})
+	var callers sync.WaitGroup
+	for range 4 {
+		callers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				resp, err := b.RoundTrip(request(t, "GET", "key", nil))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = resp.Body.Close()
+			}
+		})
+	}
+	for i := range 400 {
+		require.NoError(t, b.Update(sets[i%2]))
+	}
+	close(done)
+	callers.Wait()
 }

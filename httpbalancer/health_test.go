@@ -225,8 +225,12 @@ func TestMalformedRequestIsNotReported(t *testing.T) {
 		for range 6 {
 			req := request(t, "PUT", "key", nil)
 			change(req)
-			_, err := b.RoundTrip(req)
-			require.Error(t, err)
+			body := req.Body
+			resp, err := b.RoundTrip(req)
+			if err == nil { // the server has answered before it had the body
+				require.NotNil(t, body)
+				require.NoError(t, resp.Body.Close())
+			}
 		}
 	}
 	require.Zero(t, b.Stats().Retries)

@@ -177,7 +177,11 @@ func (t *Transport) Update(backends []Backend) error {
 			Draining: to.backend.Draining,
 		}
 	}
+	back := t.undrain(targets)
 	if err := t.balancer.Update(members); err != nil {
+		for _, name := range back {
+			_ = t.balancer.SetDraining(name, true) // it is in the set
+		}
 		return fmt.Errorf("httpbalancer: Update: %w", err)
 	}
 	for u, c := range moved {
@@ -203,6 +207,23 @@ func (t *Transport) Update(backends []Backend) error {
 	}
 	t.settle()
 	return nil
+}
+
+// undrain has the backends that are in the set, and drain no longer, back in use, and
+// returns their names. That is before others leave the set, as draining begins after
+// others have come: so at no moment there is less to pick from than in either set.
+func (t *Transport) undrain(targets []target) (back []string) {
+	draining := make(map[string]bool)
+	for _, b := range t.balancer.Stats().Backends {
+		draining[b.Name] = b.State == maglev.StateDraining && !b.Left
+	}
+	for _, to := range targets {
+		if draining[to.name] && !to.backend.Draining {
+			_ = t.balancer.SetDraining(to.name, false) // it is in the set
+			back = append(back, to.name)
+		}
+	}
+	return back
 }
 
 // Close ends discovery and checks, and closes the connections that are idle, and

@@ -65,6 +65,9 @@ func (t *Transport) admit(req *http.Request) (hash uint64, cookies []string, err
 		case <-t.settled:
 		case <-req.Context().Done():
 			return 0, nil, t.noBackend(context.Cause(req.Context()))
+		//lint:ignore SA1019 who sets it means it
+		case <-req.Cancel:
+			return 0, nil, t.noBackend(context.Canceled)
 		}
 	}
 	if t.closed.Load() {
@@ -99,7 +102,7 @@ func (t *Transport) noBackend(ended error) error {
 	_, found := t.discovery.last()
 	switch {
 	case ended != nil:
-		return fmt.Errorf("httpbalancer: RoundTrip: %w: discovery has delivered none yet: %w", ErrNoBackend, ended)
+		return &waitError{fmt.Errorf("httpbalancer: RoundTrip: %w: discovery has delivered none yet: %w", ErrNoBackend, ended)}
 	case found != nil:
 		return fmt.Errorf("httpbalancer: RoundTrip: %w: what discovery said last: %w", ErrNoBackend, found)
 	}
@@ -168,6 +171,7 @@ func (r *round) unsatisfied() bool {
 		a.report(health.LocalError)
 		return true
 	case r.resp.StatusCode < 500:
+		r.transport.requests.answered.Add(1)
 		a.report(health.Success)
 	case r.resp.StatusCode >= http.StatusBadGateway && r.resp.StatusCode <= http.StatusGatewayTimeout:
 		a.report(health.GatewayError)
@@ -193,12 +197,17 @@ func (r *round) retryable() bool {
 // be one.
 func (r *round) retry() bool {
 	t, last := r.transport, r.attempt
+	seen := r.err == nil || !unsent(r.err)
+	if seen && t.hopeless() {
+		t.requests.overBudget.Add(1)
+		return false
+	}
 	if retry.Wait(r.req.Context(), r.delay()) != nil {
 		return false
 	}
 	// What no backend has seen multiplies no load. And when a backend goes, all of
 	// its requests come here at once.
-	if r.err == nil || !unsent(r.err) {
+	if seen {
 		if !r.budgeted() {
 			t.requests.overBudget.Add(1)
 			return false
@@ -232,16 +241,40 @@ func (r *round) retry() bool {
 
 // budgeted counts the retry in once there is room, if there is before long: when a
 // backend of a few goes, more requests than a share of all fail at the same moment.
+// Requests that wait are no part of the requests that the budget is a share of, and
+// do not go on waiting when no backend answers any more: then retries help nobody.
 func (r *round) budgeted() bool {
-	const most, step = time.Second, 10 * time.Millisecond
-	hopeless := r.transport.opts.Retry.Budget == Budget{Percent: retry.None, Min: retry.None}
-	for waited := time.Duration(0); !r.transport.budget.BeginRetry(); {
+	const most, patience, step = time.Second, 100 * time.Millisecond, 10 * time.Millisecond
+	t := r.transport
+	if t.budget.BeginRetry() {
+		return true
+	}
+	if t.hopeless() {
+		return false
+	}
+	t.budget.End()
+	defer t.budget.Begin()
+	answered, inVain := t.requests.answered.Load(), time.Duration(0)
+	for waited := time.Duration(0); waited < most && inVain < patience; {
 		pause := step + rand.N(step)
-		if waited += pause; hopeless || waited > most || retry.Wait(r.req.Context(), pause) != nil {
+		if retry.Wait(r.req.Context(), pause) != nil {
 			return false
 		}
+		if t.budget.BeginRetry() {
+			return true
+		}
+		waited += pause
+		inVain += pause
+		if now := t.requests.answered.Load(); now != answered {
+			answered, inVain = now, 0
+		}
 	}
-	return true
+	return false
+}
+
+// hopeless returns whether the budget has no room for any retry, ever.
+func (t *Transport) hopeless() bool {
+	return t.opts.Retry.Budget == Budget{Percent: retry.None, Min: retry.None}
 }
 
 // discard closes a response's body, and reads it before if it is short and likely to
@@ -300,6 +333,14 @@ func (r *round) abort() {
 	r.attempt.dropBody()
 }
 
+// A waitError is why a request has waited for backends in vain.
+type waitError struct{ error }
+
+func (e *waitError) Unwrap() error { return e.error }
+
+// Timeout tells [net/url.Error] whether it is one.
+func (e *waitError) Timeout() bool { return isTimeout(e.error) }
+
 // An Error is why the last attempt at a request failed. It unwraps to the error of
 // the backend's transport.
 type Error struct {
@@ -328,4 +369,6 @@ func (e *Error) Timeout() bool { return isTimeout(e.Err) }
 // counts.
 type requestCounters struct {
 	retries, overBudget, failed, noBackend, noKey atomic.Uint64
+
+	answered atomic.Uint64 // responses that are no server errors
 }

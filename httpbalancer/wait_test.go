@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -220,4 +222,84 @@ func TestUnsentRequestGoesOnAtOnceAndCostsNoBudget(t *testing.T) {
 		require.Zero(t, time.Since(start))
 		require.EqualValues(t, 1, b.Stats().Retries)
 	})
+}
+
+// When every backend fails, retries are few: who waits for room in the budget is not
+// what it is a share of, and gives up when nobody is answered.
+func TestRetriesAreFewWhenAllBackendsFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var attempts atomic.Int64
+		b := newTransport(t, httpbalancer.Options{
+			Backends:  named(letters(4)...),
+			NoOutlier: true,
+			Wrap: fake(func(string, *http.Request) (*http.Response, error) {
+				attempts.Add(1)
+				time.Sleep(20 * time.Millisecond)
+				return answer(http.StatusServiceUnavailable), nil
+			}),
+		})
+		var requests atomic.Int64
+		var callers sync.WaitGroup
+		end := time.Now().Add(4 * time.Second)
+		for i := range 50 {
+			callers.Go(func() {
+				for k := 0; time.Now().Before(end); k++ {
+					_, status := get(t, b, fmt.Sprint(i, k))
+					require.Equal(t, http.StatusServiceUnavailable, status)
+					requests.Add(1)
+				}
+			})
+		}
+		callers.Wait()
+		require.Less(t, attempts.Load(), 2*requests.Load())
+		require.NotZero(t, b.Stats().OverBudget)
+		require.NoError(t, b.Close())
+	})
+}
+
+// Without any room for retries nobody waits, neither for that nor because of Retry-After.
+func TestABudgetOfNoneWaitsForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newTransport(t, httpbalancer.Options{
+			Backends: named("a", "b"),
+			Retry:    httpbalancer.Retry{Budget: httpbalancer.Budget{Percent: retry.None, Min: retry.None}},
+			Wrap: fake(func(string, *http.Request) (*http.Response, error) {
+				return answer(http.StatusServiceUnavailable, "Retry-After", "1"), nil
+			}),
+		})
+		start := time.Now()
+		_, status := get(t, b, "key")
+		require.Equal(t, http.StatusServiceUnavailable, status)
+		require.Zero(t, time.Since(start))
+		require.NoError(t, b.Close())
+	})
+}
+
+// A response whose header comes just as the time is up is either one with a body or
+// none at all.
+func TestResponsesAtTheVeryEndOfTheirTime(t *testing.T) {
+	const limit = 5 * time.Millisecond
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(limit - 300*time.Microsecond)
+		_, _ = io.WriteString(w, strings.Repeat("x", 100_000))
+	}))
+	b := newTransport(t, httpbalancer.Options{
+		Backends: backendsOf(s), NoOutlier: true, Retry: httpbalancer.Retry{Max: -1, PerTryTimeout: limit}})
+	var callers sync.WaitGroup
+	for range 4 {
+		callers.Go(func() {
+			for range 100 {
+				resp, err := b.RoundTrip(request(t, "GET", "key", nil))
+				if err != nil {
+					continue // its time was up
+				}
+				n, err := io.Copy(io.Discard, resp.Body)
+				if err != nil || n != 100_000 {
+					t.Errorf("%d bytes, %v", n, err)
+				}
+				_ = resp.Body.Close()
+			}
+		})
+	}
+	callers.Wait()
 }
