@@ -209,15 +209,13 @@ func ExampleDiscoverFunc() {
 	a, b := hello("a"), hello("b")
 	defer a.Close()
 	defer b.Close()
-	sets := make(chan []httpbalancer.Backend)
+	sets, taken := make(chan []httpbalancer.Backend), make(chan error)
 	t, err := httpbalancer.New(httpbalancer.Options{
 		Discover: httpbalancer.DiscoverFunc(func(ctx context.Context, update func([]httpbalancer.Backend) error) error {
 			for {
 				select {
 				case set := <-sets:
-					if err := update(set); err != nil {
-						fmt.Println("the last set stays:", errors.Is(err, httpbalancer.ErrNoBackend))
-					}
+					taken <- update(set)
 				case <-ctx.Done():
 					return ctx.Err()
 				}
@@ -229,7 +227,11 @@ func ExampleDiscoverFunc() {
 	}
 	defer t.Close()
 	sets <- []httpbalancer.Backend{{URL: a.URL}}
+	if err := <-taken; err != nil {
+		log.Fatal(err)
+	}
 	sets <- nil // something has gone wrong there
+	fmt.Println("the last set stays:", errors.Is(<-taken, httpbalancer.ErrNoBackend))
 	show((&http.Client{Transport: t}).Get("http://service.example/"))
 	// Output:
 	// the last set stays: true
