@@ -16,11 +16,13 @@ import (
 
 // The options that most programs need, as the README shows them.
 func Example_glance() {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%s %s for %s", r.Method, r.URL.Path, r.Host)
-	}))
-	defer server.Close()
-	url1, url2 := server.URL, "http://10.0.0.2:8080"
+	})
+	server1, server2 := httptest.NewServer(handler), httptest.NewServer(handler)
+	defer server1.Close()
+	defer server2.Close()
+	url1, url2 := server1.URL, server2.URL
 
 	t, err := httpbalancer.New(httpbalancer.Options{
 		Backends: []httpbalancer.Backend{{URL: url1, Weight: 2}, {URL: url2}},       // or Discover: httpbalancer.DNS{URL: …}
