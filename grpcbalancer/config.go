@@ -1,10 +1,8 @@
 package grpcbalancer
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"google.golang.org/grpc/serviceconfig"
@@ -15,11 +13,22 @@ import (
 // A Config is the policy's configuration, in JSON an entry of loadBalancingConfig
 // such as {"maglev":{"tableSize":65537,"requestHashHeader":"x-user"}}. Every field is
 // optional; fields that are not known are ignored, as gRPC does.
+//
+// A Config is what ParseConfig of the policy returns: a caller writes the JSON, and
+// has no use for a value of its own.
 type Config struct {
 	serviceconfig.LoadBalancingConfig `json:"-"`
 
-	// TableSize is the number of slots: a prime from 2 to [maglev.MaxTableSize],
-	// the same on every client. Default (absent): 65537.
+	// Dialect says whose tables the policy builds. Default (""): [Envoy].
+	Dialect Dialect `json:"dialect,omitempty"`
+
+	// HashSeed is Cilium's option bpf-lb-maglev-hash-seed, in base64, for the
+	// dialect [Cilium] alone. Default (""): Cilium's.
+	HashSeed string `json:"hashSeed,omitempty"`
+
+	// TableSize is the number of slots, the same on every client: a prime from 2
+	// to [maglev.MaxTableSize], or one of Cilium's. Default (absent): 65537, or
+	// 16381 for Cilium.
 	TableSize int `json:"tableSize,omitempty"`
 
 	// RequestHashHeader is the header of a call that is hashed, in lower case. It
@@ -34,7 +43,24 @@ type Config struct {
 	// its fair share, from 100 up, by Envoy's formula, but 8 are never too many.
 	// Default (0): no bound.
 	HashBalanceFactor int `json:"hashBalanceFactor,omitempty"`
+
+	// UseHostnameForHashing has an endpoint without a hash key known by its
+	// hostname (package experimental/balancer/hostname), where it has one,
+	// instead of by its first address, as Envoy's
+	// use_hostname_for_hashing. Default: false.
+	UseHostnameForHashing bool `json:"useHostnameForHashing,omitempty"`
 }
+
+// Dialect says whose tables the policy builds, slot for slot.
+type Dialect string
+
+const (
+	// Envoy is [maglev.Envoy].
+	Envoy Dialect = "envoy"
+	// Cilium is [maglev.Cilium]. An endpoint without a hash key is known by
+	// Cilium's name for its first address over TCP.
+	Cilium Dialect = "cilium"
+)
 
 // HeaderRule says how several values of a header become one hash.
 type HeaderRule string
@@ -47,78 +73,93 @@ const (
 	ChainValues HeaderRule = "envoy"
 )
 
-// defaultTableSize is Envoy's.
-const defaultTableSize = 65537
-
 // parseConfig reads a Config. Its errors name the field, the value, and what is
 // allowed.
 func parseConfig(raw json.RawMessage) (*Config, error) {
-	var fields struct {
-		TableSize         json.RawMessage `json:"tableSize"`
-		RequestHashHeader *string         `json:"requestHashHeader"`
-		HeaderRule        *string         `json:"headerRule"`
-		HashBalanceFactor json.RawMessage `json:"hashBalanceFactor"`
+	fields, err := object("", raw)
+	if err != nil {
+		return nil, err
 	}
-	if err := json.Unmarshal(raw, &fields); err != nil {
-		return nil, fmt.Errorf("grpcbalancer: config: %w", err)
+	return fields.config()
+}
+
+// config makes a Config of the fields by our names, and checks it.
+func (f fields) config() (*Config, error) {
+	c := new(Config)
+	dialect, err := f.text("dialect", string(Envoy), string(Cilium))
+	if err != nil {
+		return nil, err
 	}
-	c := &Config{TableSize: defaultTableSize}
-	if isSet(fields.TableSize) {
-		size, err := wholeNumber("tableSize", fields.TableSize, fmt.Sprintf("a prime from 2 to %d, such as 65537", maglev.MaxTableSize))
-		if err != nil {
-			return nil, err
-		}
-		if size == 0 {
-			return nil, fmt.Errorf("grpcbalancer: tableSize 0: it must be a prime from 2 to %d; leave it out for %d", maglev.MaxTableSize, defaultTableSize)
-		}
-		if _, err := maglev.New(nil, maglev.Options{TableSize: size}); err != nil {
-			return nil, fmt.Errorf("grpcbalancer: tableSize %d: %w", size, err)
-		}
-		c.TableSize = size
+	if Dialect(dialect) != Envoy { // the default is left out
+		c.Dialect = Dialect(dialect)
 	}
-	if fields.RequestHashHeader != nil {
-		header, err := checkHeader(*fields.RequestHashHeader)
-		if err != nil {
-			return nil, err
-		}
-		c.RequestHashHeader = header
+	if c.HashSeed, err = f.text("hashSeed"); err != nil {
+		return nil, err
 	}
-	if fields.HeaderRule != nil {
-		switch rule := HeaderRule(*fields.HeaderRule); rule {
-		case "", JoinValues:
-		case ChainValues:
-			c.HeaderRule = rule
-		default:
-			return nil, fmt.Errorf("grpcbalancer: headerRule %q: it must be %q or %q", rule, JoinValues, ChainValues)
-		}
+	if c.HashSeed != "" && c.Dialect != Cilium {
+		return nil, fmt.Errorf("grpcbalancer: hashSeed %q: only the dialect %q has one; leave it out", c.HashSeed, Cilium)
 	}
-	if isSet(fields.HashBalanceFactor) {
-		const allowed = "100 or more, in percent, or 0 for no bound"
-		factor, err := wholeNumber("hashBalanceFactor", fields.HashBalanceFactor, allowed)
-		if err != nil {
-			return nil, err
-		}
-		if factor != 0 && factor < 100 {
-			return nil, fmt.Errorf("grpcbalancer: hashBalanceFactor %d: it must be %s", factor, allowed)
-		}
-		c.HashBalanceFactor = factor
+	if _, err := ciliumSeed(c.HashSeed); err != nil {
+		return nil, err
+	}
+	if err := f.tableSize(c); err != nil {
+		return nil, err
+	}
+	header, err := f.text("requestHashHeader")
+	if err != nil {
+		return nil, err
+	}
+	if c.RequestHashHeader, err = checkHeader(header); err != nil {
+		return nil, err
+	}
+	rule, err := f.text("headerRule", string(JoinValues), string(ChainValues))
+	if err != nil {
+		return nil, err
+	}
+	if HeaderRule(rule) != JoinValues {
+		c.HeaderRule = HeaderRule(rule)
+	}
+	if err := f.hashBalanceFactor(c); err != nil {
+		return nil, err
+	}
+	c.UseHostnameForHashing, err = f.boolean("useHostnameForHashing")
+	if err != nil {
+		return nil, err
 	}
 	return c, nil
 }
 
-// isSet returns whether a field is there. In JSON's mapping of protocol buffers null
-// means that it is not.
-func isSet(field json.RawMessage) bool {
-	return len(field) > 0 && !bytes.Equal(field, []byte("null"))
+// tableSize reads the table's size. What is not there is the dialect's default.
+func (f fields) tableSize(c *Config) error {
+	field := f["tableSize"]
+	size, err := field.whole("a prime, such as 65537")
+	if err != nil {
+		return err
+	}
+	if field.isSet() && size == 0 {
+		return fmt.Errorf("grpcbalancer: %s 0: it must be a prime from 2 to %d; leave it out for the default", field.name, maglev.MaxTableSize)
+	}
+	c.TableSize = size
+	empty, err := maglev.New(nil, c.options())
+	if err != nil {
+		return fmt.Errorf("grpcbalancer: %s %d: %w", field.name, size, err)
+	}
+	c.TableSize = empty.Size()
+	return nil
 }
 
-// wholeNumber reads a number without a fraction that fits into 31 bits.
-func wholeNumber(field string, raw json.RawMessage, allowed string) (int, error) {
-	n, err := strconv.ParseInt(string(raw), 10, 32)
+func (f fields) hashBalanceFactor(c *Config) error {
+	const allowed = "100 or more, in percent, or 0 for no bound"
+	field := f["hashBalanceFactor"]
+	factor, err := field.whole(allowed)
 	if err != nil {
-		return 0, fmt.Errorf("grpcbalancer: %s %s: it must be a whole number, %s", field, raw, allowed)
+		return err
 	}
-	return int(n), nil
+	if factor != 0 && factor < 100 {
+		return fmt.Errorf("grpcbalancer: %s %d: it must be %s", field.name, factor, allowed)
+	}
+	c.HashBalanceFactor = factor
+	return nil
 }
 
 // checkHeader returns the name of a header in lower case. An empty one is none.

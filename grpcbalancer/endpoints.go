@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/grpc/experimental/balancer/hostname"
 	"google.golang.org/grpc/experimental/balancer/weight"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/ringhash"
@@ -27,10 +28,10 @@ type row struct {
 // one, with the sum of their weights. Of different endpoints with one hash key, that
 // with the smallest addresses has it, and the key of each other one is continued with
 // its addresses.
-func rowsOf(endpoints []resolver.Endpoint) []row {
+func (c *Config) rowsOf(endpoints []resolver.Endpoint) []row {
 	rows := make([]row, 0, len(endpoints))
 	for _, e := range endpoints {
-		if name := keyOf(e); name != "" {
+		if name := c.keyOf(e); name != "" {
 			rows = append(rows, row{maglev.Backend{Name: name, Weight: weightOf(e)}, identity(e), e})
 		}
 	}
@@ -65,14 +66,17 @@ func rowsOf(endpoints []resolver.Endpoint) []row {
 }
 
 // keyOf returns what is hashed of an endpoint, "" if it has no address.
-func keyOf(e resolver.Endpoint) string {
+func (c *Config) keyOf(e resolver.Endpoint) string {
 	if len(e.Addresses) == 0 {
 		return ""
 	}
 	if key := ringhash.HashKey(e); key != "" {
 		return key
 	}
-	return e.Addresses[0].Addr
+	if name := hostname.FromEndpoint(e); name != "" && c.UseHostnameForHashing {
+		return name
+	}
+	return c.Dialect.name(e.Addresses[0].Addr)
 }
 
 // weightOf returns the weight of an endpoint. One that is not set means 1.

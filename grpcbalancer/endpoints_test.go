@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/experimental/balancer/hostname"
 	"google.golang.org/grpc/experimental/balancer/weight"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/ringhash"
@@ -80,7 +81,7 @@ func TestRowsDoNotDependOnOrder(t *testing.T) {
 			for range 20 {
 				shuffled := slices.Clone(c.endpoints)
 				rand.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-				got := backendsOf(rowsOf(shuffled))
+				got := backendsOf(new(Config).rowsOf(shuffled))
 				require.Equal(t, c.want, got)
 			}
 		})
@@ -88,19 +89,46 @@ func TestRowsDoNotDependOnOrder(t *testing.T) {
 }
 
 func TestTablesAreShared(t *testing.T) {
-	backends := backendsOf(rowsOf([]resolver.Endpoint{endpoint("", 2, "a"), endpoint("", 4, "b")}))
-	one, err := tables.get(backends, 251)
+	backends := backendsOf(new(Config).rowsOf([]resolver.Endpoint{endpoint("", 2, "a"), endpoint("", 4, "b")}))
+	one, err := tables.get(backends, &Config{TableSize: 251})
 	require.NoError(t, err)
-	other, err := tables.get(slices.Clone(backends), 251)
+	other, err := tables.get(slices.Clone(backends), &Config{TableSize: 251})
 	require.NoError(t, err)
 	require.Same(t, one, other)
-	larger, err := tables.get(backends, 257)
+	larger, err := tables.get(backends, &Config{TableSize: 257})
 	require.NoError(t, err)
 	require.NotSame(t, one, larger)
+	other, err = tables.get(backends, &Config{TableSize: 251, Dialect: Cilium})
+	require.NoError(t, err)
+	require.NotSame(t, one, other)
 	backends[0].Weight++
-	changed, err := tables.get(backends, 251)
+	changed, err := tables.get(backends, &Config{TableSize: 251})
 	require.NoError(t, err)
 	require.NotSame(t, one, changed)
+}
+
+// By what an endpoint is known: its hash key, its hostname if that is wanted, its address
+// as the dialect writes it.
+func TestWhatAnEndpointIsKnownBy(t *testing.T) {
+	plain := endpoint("", 0, "10.0.0.1:80", "[::1]:80")
+	named := hostname.Set(plain, "cache.example")
+	for name, c := range map[string]struct {
+		config   Config
+		endpoint resolver.Endpoint
+		want     string
+	}{
+		"address":                {Config{}, plain, "10.0.0.1:80"},
+		"hostname not wanted":    {Config{}, named, "10.0.0.1:80"},
+		"hostname":               {Config{UseHostnameForHashing: true}, named, "cache.example"},
+		"no hostname":            {Config{UseHostnameForHashing: true}, plain, "10.0.0.1:80"},
+		"key":                    {Config{UseHostnameForHashing: true}, ringhash.SetHashKey(named, "k"), "k"},
+		"Cilium":                 {Config{Dialect: Cilium}, plain, "[10.0.0.1:80/TCP,State:active]"},
+		"Cilium, key":            {Config{Dialect: Cilium}, ringhash.SetHashKey(plain, "k"), "k"},
+		"Cilium, no address":     {Config{Dialect: Cilium}, endpoint("", 0, "cache:80"), "cache:80"},
+		"Cilium, without a port": {Config{Dialect: Cilium}, endpoint("", 0, "10.0.0.1"), "10.0.0.1"},
+	} {
+		require.Equal(t, c.want, c.config.keyOf(c.endpoint), name)
+	}
 }
 
 // What gRPC keeps to itself is found, or calls with xDS would have no hash.

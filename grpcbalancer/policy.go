@@ -18,7 +18,10 @@ import (
 )
 
 // A builder makes the policies of one name.
-type builder struct{ name string }
+type builder struct {
+	name  string
+	parse func(json.RawMessage) (*Config, error)
+}
 
 func (b builder) Name() string { return b.name }
 
@@ -27,8 +30,12 @@ func (builder) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balance
 }
 
 // ParseConfig implements [balancer.ConfigParser].
-func (builder) ParseConfig(raw json.RawMessage) (serviceconfig.LoadBalancingConfig, error) {
-	return parseConfig(raw)
+func (b builder) ParseConfig(raw json.RawMessage) (serviceconfig.LoadBalancingConfig, error) {
+	config, err := b.parse(raw)
+	if err != nil {
+		return nil, err // not a *Config that is nil
+	}
+	return config, nil
 }
 
 // A policy is the policy of one ClientConn. gRPC calls its methods one at a time;
@@ -58,7 +65,7 @@ func (p *policy) UpdateClientConnState(state balancer.ClientConnState) error {
 		return fmt.Errorf("grpcbalancer: the config is a %T; it must be what ParseConfig has returned", state.BalancerConfig)
 	}
 	state.ResolverState = pickfirst.EnableHealthListener(state.ResolverState)
-	rows := rowsOf(state.ResolverState.Endpoints)
+	rows := config.rowsOf(state.ResolverState.Endpoints)
 	if left := len(state.ResolverState.Endpoints) - len(rows); left > 0 && logger.V(2) {
 		logger.Infof("%d of %d endpoints have no addresses, or are others' duplicates", left, len(state.ResolverState.Endpoints))
 	}
@@ -70,7 +77,7 @@ func (p *policy) UpdateClientConnState(state balancer.ClientConnState) error {
 	for i := range rows {
 		backends[i] = rows[i].Backend
 	}
-	table, err := tables.get(backends, config.TableSize)
+	table, err := tables.get(backends, config)
 	if err != nil {
 		return fmt.Errorf("grpcbalancer: building the table: %w", err) // the last good set stays
 	}

@@ -13,11 +13,19 @@ import (
 
 // tables are those in use in this process: ClientConns to the same endpoints share
 // one, as do the clusters of an xDS config that have the same.
-var tables = tableCache{entries: make(map[uint64]*tableEntry)}
+var tables = tableCache{entries: make(map[tableKey]*tableEntry)}
 
 type tableCache struct {
 	mu      sync.Mutex
-	entries map[uint64]*tableEntry // by a hash of what the table is of
+	entries map[tableKey]*tableEntry
+}
+
+// A tableKey is what a table is of.
+type tableKey struct {
+	size     int
+	dialect  Dialect
+	seed     string
+	backends uint64 // a hash of them
 }
 
 type tableEntry struct {
@@ -26,18 +34,18 @@ type tableEntry struct {
 }
 
 // get returns a table of the backends, which have unique names in ascending order.
-func (c *tableCache) get(backends []maglev.Backend, size int) (*maglev.Table, error) {
-	key := sum(backends, size)
+func (c *tableCache) get(backends []maglev.Backend, config *Config) (*maglev.Table, error) {
+	key := tableKey{config.TableSize, config.Dialect, config.HashSeed, sum(backends)}
 	entry := c.entry(key)
 	entry.building.Lock()
 	defer entry.building.Unlock()
 	c.mu.Lock()
 	t := entry.table.Value()
 	c.mu.Unlock()
-	if t != nil && isOf(t, backends, size) {
+	if t != nil && isOf(t, backends) {
 		return t, nil
 	}
-	t, err := maglev.New(backends, maglev.Options{TableSize: size})
+	t, err := maglev.New(backends, config.options())
 	if err != nil {
 		c.drop(key, entry)
 		return nil, err
@@ -46,11 +54,11 @@ func (c *tableCache) get(backends []maglev.Backend, size int) (*maglev.Table, er
 	entry.table = weak.Make(t)
 	c.entries[key] = entry // it may have been dropped meanwhile
 	c.mu.Unlock()
-	runtime.AddCleanup(t, func(key uint64) { c.drop(key, entry) }, key)
+	runtime.AddCleanup(t, func(key tableKey) { c.drop(key, entry) }, key)
 	return t, nil
 }
 
-func (c *tableCache) entry(key uint64) *tableEntry {
+func (c *tableCache) entry(key tableKey) *tableEntry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	entry := c.entries[key]
@@ -62,7 +70,7 @@ func (c *tableCache) entry(key uint64) *tableEntry {
 }
 
 // drop removes an entry whose table nobody has any more.
-func (c *tableCache) drop(key uint64, entry *tableEntry) {
+func (c *tableCache) drop(key tableKey, entry *tableEntry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.entries[key] == entry && entry.table.Value() == nil {
@@ -70,7 +78,7 @@ func (c *tableCache) drop(key uint64, entry *tableEntry) {
 	}
 }
 
-func sum(backends []maglev.Backend, size int) uint64 {
+func sum(backends []maglev.Backend) uint64 {
 	var d xxhash.Digest
 	d.Reset()
 	var buf [8]byte
@@ -78,7 +86,6 @@ func sum(backends []maglev.Backend, size int) uint64 {
 		binary.LittleEndian.PutUint64(buf[:], n)
 		_, _ = d.Write(buf[:]) // never fails
 	}
-	number(uint64(size))
 	for i := range backends {
 		b := &backends[i]
 		number(uint64(len(b.Name)))
@@ -88,8 +95,8 @@ func sum(backends []maglev.Backend, size int) uint64 {
 	return d.Sum64()
 }
 
-func isOf(t *maglev.Table, backends []maglev.Backend, size int) bool {
-	if t.Len() != len(backends) || t.Size() != size {
+func isOf(t *maglev.Table, backends []maglev.Backend) bool {
+	if t.Len() != len(backends) {
 		return false
 	}
 	for i := range backends {
