@@ -68,6 +68,14 @@ func (p *idlePicker) Pick(balancer.PickInfo) (balancer.PickResult, error) {
 
 func (c *child) state() connectivity.State { return c.current.Load().ConnectivityState }
 
+// usable returns the weight that the child takes calls with in a state. policy.mu is held.
+func (c *child) usable(s connectivity.State) int64 {
+	if s == connectivity.TransientFailure {
+		return 0
+	}
+	return int64(c.weight)
+}
+
 // update tells the pick_first of its endpoint. The state is that of the policy, which
 // has attributes for all; same says that they are those of last time.
 //

@@ -90,19 +90,19 @@ func TestRowsDoNotDependOnOrder(t *testing.T) {
 
 func TestTablesAreShared(t *testing.T) {
 	backends := backendsOf(new(Config).rowsOf([]resolver.Endpoint{endpoint("", 2, "a"), endpoint("", 4, "b")}))
-	one, err := tables.get(backends, &Config{TableSize: 251})
+	one, _, err := tables.get(backends, &Config{TableSize: 251})
 	require.NoError(t, err)
-	other, err := tables.get(slices.Clone(backends), &Config{TableSize: 251})
+	other, _, err := tables.get(slices.Clone(backends), &Config{TableSize: 251})
 	require.NoError(t, err)
 	require.Same(t, one, other)
-	larger, err := tables.get(backends, &Config{TableSize: 257})
+	larger, _, err := tables.get(backends, &Config{TableSize: 257})
 	require.NoError(t, err)
 	require.NotSame(t, one, larger)
-	other, err = tables.get(backends, &Config{TableSize: 251, Dialect: Cilium})
+	other, _, err = tables.get(backends, &Config{TableSize: 251, Dialect: Cilium})
 	require.NoError(t, err)
 	require.NotSame(t, one, other)
 	backends[0].Weight++
-	changed, err := tables.get(backends, &Config{TableSize: 251})
+	changed, _, err := tables.get(backends, &Config{TableSize: 251})
 	require.NoError(t, err)
 	require.NotSame(t, one, changed)
 }

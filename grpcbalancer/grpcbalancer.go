@@ -39,6 +39,7 @@ package grpcbalancer
 
 import (
 	"context"
+	"sync/atomic"
 
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/grpclog"
@@ -57,11 +58,20 @@ var logger = grpclog.Component("maglev")
 // A choice is what WithKey or WithHash have put into a context.
 type choice struct{ hash uint64 }
 
-type choiceKey struct{}
+var (
+	// choiceKey is a pointer, which contexts compare faster than structs.
+	choiceKey any = new(choice)
+	// chosen is whether there has been a choice: a walk up a context costs as much as
+	// the rest of a pick.
+	chosen atomic.Bool
+)
 
 // WithHash returns a context whose calls have this hash, whatever the config says.
 func WithHash(ctx context.Context, hash uint64) context.Context {
-	return context.WithValue(ctx, choiceKey{}, &choice{hash})
+	if !chosen.Load() {
+		chosen.Store(true)
+	}
+	return context.WithValue(ctx, choiceKey, &choice{hash})
 }
 
 // WithKey returns a context whose calls have this key, whatever the config says: the

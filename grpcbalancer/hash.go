@@ -12,17 +12,38 @@ import (
 
 func hashOf(key string) uint64 { return maglev.XXHash(key, 0) }
 
-// hash returns the hash of a call, false if it has none.
-func (c *Config) hash(ctx context.Context) (hash uint64, found bool) {
-	if chosen, ok := ctx.Value(choiceKey{}).(*choice); ok {
-		return chosen.hash, true
+// A hasher finds the hashes of calls by a config.
+type hasher struct {
+	header string // "" for none
+	rule   HeaderRule
+	route  any // the key of the route's hash in a context, nil if it is not known
+}
+
+func newHasher(c *Config) hasher {
+	route, err := routeKey()
+	if err != nil {
+		logger.Errorf("hashes of xDS routes cannot be read: %v", err)
 	}
-	if c.RequestHashHeader != "" {
-		if values := metadata.ValueFromOutgoingContext(ctx, c.RequestHashHeader); len(values) > 0 {
-			return c.HeaderRule.hash(values), true
+	return hasher{c.RequestHashHeader, c.HeaderRule, route}
+}
+
+// hash returns the hash of a call, false if it has none.
+func (h *hasher) hash(ctx context.Context) (hash uint64, found bool) {
+	if chosen.Load() {
+		if c, ok := ctx.Value(choiceKey).(*choice); ok {
+			return c.hash, true
 		}
 	}
-	return routeHash(ctx)
+	if h.header != "" {
+		if values := metadata.ValueFromOutgoingContext(ctx, h.header); len(values) > 0 {
+			return h.rule.hash(values), true
+		}
+	}
+	if h.route == nil {
+		return 0, false
+	}
+	hash, found = ctx.Value(h.route).(uint64)
+	return hash, found
 }
 
 // hash returns the hash of the values of a header, of which there is one at least.

@@ -32,7 +32,8 @@ func TestWhichHashACallHas(t *testing.T) {
 		"context":                      {byUser, WithHash(header, 1), 1, true},
 		"key of the context":           {byUser, WithKey(header, "user-41"), hashOf("user-41"), true},
 	} {
-		hash, found := c.config.hash(c.ctx)
+		h := newHasher(c.config)
+		hash, found := h.hash(c.ctx)
 		require.Equal(t, c.found, found, name)
 		require.Equal(t, c.want, hash, name)
 	}

@@ -18,7 +18,9 @@ import (
 type set struct {
 	table    *maglev.Table
 	children []*child
-	config   *Config
+	hasher   hasher
+	factor   int // of the bound, 0 for none
+	metrics  *metrics
 
 	usable   atomic.Int64  // the weights of those not in TRANSIENT_FAILURE
 	inFlight *atomic.Int64 // calls at all endpoints of the policy, if they are bounded
@@ -36,21 +38,22 @@ type picker struct {
 // Pick implements [balancer.Picker].
 func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	s := p.set
-	hash, found := s.config.hash(info.Ctx)
+	hash, found := s.hasher.hash(info.Ctx)
 	switch {
+	case found && s.factor > 0:
+		return s.bounded(info, hash)
 	case found:
-	case s.config.RequestHashHeader == "":
+	case s.hasher.header == "":
 		return balancer.PickResult{}, errNoHash()
 	default:
+		s.metrics.withoutHash()
 		return p.random(info, rand.Uint64())
-	}
-	if s.config.HashBalanceFactor > 0 {
-		return s.bounded(info, hash)
 	}
 	first := s.table.Lookup(hash)
 	state := s.children[first].current.Load()
 	if state.ConnectivityState == connectivity.TransientFailure && p.counts[connectivity.TransientFailure] < len(s.children) {
 		if next := s.next(hash); next != nil {
+			s.metrics.passedOver()
 			state = next
 		}
 	}
@@ -72,8 +75,9 @@ func (s *set) next(hash uint64) *balancer.State {
 // is about to connect, one on the way is asked to (gRFC A76).
 func (p *picker) random(info balancer.PickInfo, hash uint64) (balancer.PickResult, error) {
 	s := p.set
-	if state := s.children[s.table.Lookup(hash)].current.Load(); state.ConnectivityState == connectivity.Ready {
-		return s.enter(info, s.children[s.table.Lookup(hash)], state)
+	likely := s.children[s.table.Lookup(hash)]
+	if state := likely.current.Load(); state.ConnectivityState == connectivity.Ready {
+		return s.enter(info, likely, state)
 	}
 	requested := p.counts[connectivity.Connecting] > 0
 	if p.counts[connectivity.Ready] == 0 && requested {
@@ -112,38 +116,45 @@ const minInFlight = 8
 // least loaded by its share.
 func (s *set) bounded(info balancer.PickInfo, hash uint64) (balancer.PickResult, error) {
 	requests := uint64(s.inFlight.Load()) + 1
-	total := float64((requests*uint64(s.config.HashBalanceFactor) + 99) / 100)
+	total := float64((requests*uint64(s.factor) + 99) / 100)
 	usable := float64(s.usable.Load())
-	var first, least *child
-	load := math.Inf(1)
+	first := s.children[s.table.Lookup(hash)]
+	var chosen *child
+	load := math.Inf(1) // of the chosen one
 	for i := range s.table.Candidates(hash) {
 		c := s.children[i]
-		if first == nil {
-			first = c
-		}
-		state := c.current.Load()
-		if state.ConnectivityState == connectivity.TransientFailure {
+		if c.state() == connectivity.TransientFailure {
 			continue
 		}
 		slots := max(math.Ceil(total*float64(s.table.Backend(i).Weight)/usable), minInFlight)
 		n := float64(c.inFlight.Load())
 		if n <= slots {
-			return s.enter(info, c, state)
+			chosen = c
+			break
 		}
 		if n/slots < load {
-			least, load = c, n/slots
+			chosen, load = c, n/slots
 		}
 	}
-	if least == nil {
-		least = first
+	switch {
+	case chosen == nil: // all are failing
+		chosen = first
+	case chosen == first:
+	case first.state() == connectivity.TransientFailure:
+		s.metrics.passedOver()
+	default:
+		s.metrics.overflowed()
 	}
-	return s.enter(info, least, least.current.Load())
+	return s.enter(info, chosen, chosen.current.Load())
 }
 
 // enter picks a child, and counts the call in flight there if calls are bounded.
 func (s *set) enter(info balancer.PickInfo, c *child, state *balancer.State) (balancer.PickResult, error) {
+	if s.factor == 0 {
+		return state.Picker.Pick(info)
+	}
 	result, err := state.Picker.Pick(info)
-	if err != nil || s.config.HashBalanceFactor == 0 {
+	if err != nil {
 		return result, err
 	}
 	s.inFlight.Add(1)

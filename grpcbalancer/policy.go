@@ -26,7 +26,12 @@ type builder struct {
 func (b builder) Name() string { return b.name }
 
 func (builder) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balancer.Balancer {
-	return &policy{cc: cc, opts: opts, children: make(map[string]*child)}
+	return &policy{
+		cc:       cc,
+		opts:     opts,
+		metrics:  newMetrics(cc, opts.Target.String()),
+		children: make(map[string]*child),
+	}
 }
 
 // ParseConfig implements [balancer.ConfigParser].
@@ -41,8 +46,9 @@ func (b builder) ParseConfig(raw json.RawMessage) (serviceconfig.LoadBalancingCo
 // A policy is the policy of one ClientConn. gRPC calls its methods one at a time;
 // children report their states whenever they change.
 type policy struct {
-	cc   balancer.ClientConn
-	opts balancer.BuildOptions
+	cc      balancer.ClientConn
+	opts    balancer.BuildOptions
+	metrics *metrics
 
 	mu       sync.Mutex
 	children map[string]*child // by the identity of their endpoints
@@ -77,7 +83,10 @@ func (p *policy) UpdateClientConnState(state balancer.ClientConnState) error {
 	for i := range rows {
 		backends[i] = rows[i].Backend
 	}
-	table, err := tables.get(backends, config)
+	table, took, err := tables.get(backends, config)
+	if took > 0 {
+		p.metrics.built(took)
+	}
 	if err != nil {
 		return fmt.Errorf("grpcbalancer: building the table: %w", err) // the last good set stays
 	}
@@ -89,7 +98,14 @@ func (p *policy) UpdateClientConnState(state balancer.ClientConnState) error {
 	same := p.attributes.Equal(state.ResolverState.Attributes)
 	p.attributes = state.ResolverState.Attributes
 	children := make(map[string]*child, len(rows))
-	next := &set{table: table, children: make([]*child, len(rows)), config: config, inFlight: &p.inFlight}
+	next := &set{
+		table:    table,
+		children: make([]*child, len(rows)),
+		hasher:   newHasher(config),
+		factor:   config.HashBalanceFactor,
+		metrics:  p.metrics,
+		inFlight: &p.inFlight,
+	}
 	for i := range rows {
 		c := old[rows[i].addresses]
 		if c == nil {
@@ -128,27 +144,32 @@ var errNoEndpoints = errors.New("the resolver has returned no endpoints with add
 
 // recount counts the states of the children anew. policy.mu is held.
 func (p *policy) recount(rows []row) {
-	p.counts = counts{}
-	p.set.usable.Store(0)
+	var states counts
+	usable := int64(0)
 	for i, c := range p.set.children {
 		c.weight = rows[i].Weight
-		p.count(c, c.state(), +1)
+		s := c.state()
+		states[s]++
+		usable += c.usable(s)
 	}
+	p.set.usable.Store(usable)
+	p.setCounts(states)
 }
 
-// count counts a child in a state in or out. policy.mu is held.
-func (p *policy) count(c *child, s connectivity.State, sign int) {
-	p.counts[s] += sign
-	if s != connectivity.TransientFailure {
-		p.set.usable.Add(int64(sign) * int64(c.weight))
+// setCounts takes over how many children are in which state. policy.mu is held.
+func (p *policy) setCounts(states counts) {
+	for s, n := range states {
+		p.metrics.endpoints(connectivity.State(s), n-p.counts[s])
 	}
+	p.counts = states
 }
 
 // empty makes the set one without endpoints.
 func (p *policy) empty(err error) {
 	p.mu.Lock()
 	old := p.children
-	p.children, p.set, p.counts, p.err = make(map[string]*child), nil, counts{}, err
+	p.children, p.set, p.err = make(map[string]*child), nil, err
+	p.setCounts(counts{})
 	for _, c := range old {
 		c.removed = true
 	}
@@ -180,6 +201,7 @@ func (p *policy) UpdateSubConnState(balancer.SubConn, balancer.SubConnState) {}
 func (p *policy) Close() {
 	p.mu.Lock()
 	p.closed = true
+	p.setCounts(counts{})
 	old := p.children
 	p.mu.Unlock()
 	for _, c := range old {
@@ -222,8 +244,11 @@ func (p *policy) childChanged(c *child, s balancer.State) {
 	if p.closed || c.removed || p.updating {
 		return
 	}
-	p.count(c, old.ConnectivityState, -1)
-	p.count(c, s.ConnectivityState, +1)
+	states := p.counts
+	states[old.ConnectivityState]--
+	states[s.ConnectivityState]++
+	p.setCounts(states)
+	p.set.usable.Add(c.usable(s.ConnectivityState) - c.usable(old.ConnectivityState))
 	p.publish()
 }
 

@@ -21,16 +21,6 @@ import (
 // do otherwise; TestRouteKey then fails, and calls that need the key say so.
 var routeKey = sync.OnceValues(findRouteKey)
 
-// routeHash returns the hash that the xDS route of a call gives it.
-func routeHash(ctx context.Context) (hash uint64, found bool) {
-	key, err := routeKey()
-	if err != nil {
-		return 0, false
-	}
-	hash, found = ctx.Value(key).(uint64)
-	return hash, found
-}
-
 // errNoHash is the error of a call without a hash.
 func errNoHash() error {
 	if _, err := routeKey(); err != nil {

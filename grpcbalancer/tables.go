@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"runtime"
 	"sync"
+	"time"
 	"weak"
 
 	"github.com/cespare/xxhash/v2"
@@ -33,8 +34,9 @@ type tableEntry struct {
 	table    weak.Pointer[maglev.Table] // guarded by tableCache.mu
 }
 
-// get returns a table of the backends, which have unique names in ascending order.
-func (c *tableCache) get(backends []maglev.Backend, config *Config) (*maglev.Table, error) {
+// get returns a table of the backends, which have unique names in ascending order, and
+// how long it took to build, 0 if it was there.
+func (c *tableCache) get(backends []maglev.Backend, config *Config) (*maglev.Table, time.Duration, error) {
 	key := tableKey{config.TableSize, config.Dialect, config.HashSeed, sum(backends)}
 	entry := c.entry(key)
 	entry.building.Lock()
@@ -43,19 +45,21 @@ func (c *tableCache) get(backends []maglev.Backend, config *Config) (*maglev.Tab
 	t := entry.table.Value()
 	c.mu.Unlock()
 	if t != nil && isOf(t, backends) {
-		return t, nil
+		return t, 0, nil
 	}
+	start := time.Now()
 	t, err := maglev.New(backends, config.options())
 	if err != nil {
 		c.drop(key, entry)
-		return nil, err
+		return nil, 0, err
 	}
+	took := max(time.Since(start), 1)
 	c.mu.Lock()
 	entry.table = weak.Make(t)
 	c.entries[key] = entry // it may have been dropped meanwhile
 	c.mu.Unlock()
 	runtime.AddCleanup(t, func(key tableKey) { c.drop(key, entry) }, key)
-	return t, nil
+	return t, took, nil
 }
 
 func (c *tableCache) entry(key tableKey) *tableEntry {
