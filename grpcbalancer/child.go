@@ -26,15 +26,16 @@ type child struct {
 	inFlight atomic.Int64 // calls, if they are bounded
 
 	// Guarded by policy.mu.
-	weight  uint32
-	removed bool
+	weight   uint32
+	endpoint resolver.Endpoint
+	removed  bool
 
 	// mu makes calls of lb one at a time, and the last of them Close. What is below is
 	// guarded by it.
-	mu       sync.Mutex
-	lb       balancer.Balancer
-	closed   bool
-	endpoint resolver.Endpoint
+	mu     sync.Mutex
+	lb     balancer.Balancer
+	told   resolver.Endpoint // what lb knows
+	closed bool
 }
 
 // newChild returns a child that is IDLE and has not been told of its endpoint.
@@ -85,10 +86,10 @@ func (c *child) update(e resolver.Endpoint, state balancer.ClientConnState, same
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	settled := c.state() == connectivity.Ready || c.state() == connectivity.Idle
-	if c.closed || same && settled && equal(c.endpoint, e) {
+	if c.closed || same && settled && equal(c.told, e) {
 		return nil
 	}
-	c.endpoint = e
+	c.told = e
 	return c.lb.UpdateClientConnState(balancer.ClientConnState{
 		ResolverState: resolver.State{Endpoints: []resolver.Endpoint{e}, Attributes: state.ResolverState.Attributes},
 	})

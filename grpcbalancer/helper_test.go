@@ -98,14 +98,17 @@ type client struct {
 	resolver *manual.Resolver
 }
 
-func dial(t testing.TB, config string, initial []resolver.Endpoint) *client {
+func dial(t testing.TB, config string, initial []resolver.Endpoint, opts ...grpc.DialOption) *client {
 	t.Helper()
 	r := manual.NewBuilderWithScheme("test")
 	if initial != nil {
 		r.InitialState(resolver.State{Endpoints: initial})
 	}
-	cc, err := grpc.NewClient("test:///", grpc.WithResolvers(r), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"maglev":`+config+`}]}`))
+	opts = append([]grpc.DialOption{
+		grpc.WithResolvers(r), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"maglev":` + config + `}]}`),
+	}, opts...)
+	cc, err := grpc.NewClient("test:///", opts...)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = cc.Close() })
 	return &client{cc, r}

@@ -26,12 +26,14 @@ type builder struct {
 func (b builder) Name() string { return b.name }
 
 func (builder) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balancer.Balancer {
-	return &policy{
+	p := &policy{
 		cc:       cc,
 		opts:     opts,
 		metrics:  newMetrics(cc, opts.Target.String()),
 		children: make(map[string]*child),
 	}
+	living.add(p)
+	return p
 }
 
 // ParseConfig implements [balancer.ConfigParser].
@@ -58,6 +60,7 @@ type policy struct {
 	closed   bool
 	wanted   bool  // that one connects as soon as there is one
 	err      error // why there are no endpoints
+	config   *Config
 
 	inFlight atomic.Int64 // calls, if they are bounded
 
@@ -125,7 +128,7 @@ func (p *policy) UpdateClientConnState(state balancer.ClientConnState) error {
 			gone = append(gone, c)
 		}
 	}
-	p.children, p.set, p.err = children, next, nil
+	p.children, p.set, p.err, p.config = children, next, nil, config
 	p.recount(rows)
 	p.updating = false
 	if p.wanted {
@@ -147,7 +150,7 @@ func (p *policy) recount(rows []row) {
 	var states counts
 	usable := int64(0)
 	for i, c := range p.set.children {
-		c.weight = rows[i].Weight
+		c.weight, c.endpoint = rows[i].Weight, rows[i].endpoint
 		s := c.state()
 		states[s]++
 		usable += c.usable(s)
@@ -199,6 +202,7 @@ func (p *policy) UpdateSubConnState(balancer.SubConn, balancer.SubConnState) {}
 
 // Close implements [balancer.Balancer].
 func (p *policy) Close() {
+	living.remove(p)
 	p.mu.Lock()
 	p.closed = true
 	p.setCounts(counts{})
