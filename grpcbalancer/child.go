@@ -26,6 +26,7 @@ type child struct {
 	inFlight atomic.Int64 // calls, if they are bounded
 
 	// Guarded by policy.mu.
+	index    int // in the set
 	weight   uint32
 	endpoint resolver.Endpoint
 	removed  bool

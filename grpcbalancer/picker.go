@@ -18,6 +18,7 @@ import (
 type set struct {
 	table    *maglev.Table
 	children []*child
+	states   states
 	hasher   hasher
 	factor   int // of the bound, 0 for none
 	metrics  *metrics
@@ -25,6 +26,14 @@ type set struct {
 	usable   atomic.Int64  // the weights of those not in TRANSIENT_FAILURE
 	inFlight *atomic.Int64 // calls at all endpoints of the policy, if they are bounded
 }
+
+// states are those of a set's children, side by side: a search that reads them from the
+// children is slow when many are failing. They may lag behind, so whoever finds one looks
+// at the child.
+type states []atomic.Int32
+
+func (s states) of(i int) connectivity.State         { return connectivity.State(s[i].Load()) }
+func (s states) put(i int, state connectivity.State) { s[i].Store(int32(state)) }
 
 // A picker is what the ClientConn has until the next change of a child's state. All
 // pickers of a set see the children's states of the moment: what they differ in is
@@ -64,6 +73,9 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 // if there is none.
 func (s *set) next(hash uint64) *balancer.State {
 	for i := range s.table.Candidates(hash) {
+		if s.states.of(i) == connectivity.TransientFailure {
+			continue
+		}
 		if state := s.children[i].current.Load(); state.ConnectivityState != connectivity.TransientFailure {
 			return state
 		}
@@ -83,16 +95,14 @@ func (p *picker) random(info balancer.PickInfo, hash uint64) (balancer.PickResul
 	if p.counts[connectivity.Ready] == 0 && requested {
 		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 	}
-	var first *balancer.State
 	for i := range s.table.Candidates(hash) {
 		c := s.children[i]
-		state := c.current.Load()
-		if first == nil {
-			first = state
-		}
-		switch state.ConnectivityState {
+		switch s.states.of(i) {
 		case connectivity.Ready:
-			return s.enter(info, c, state)
+			if state := c.current.Load(); state.ConnectivityState == connectivity.Ready {
+				return s.enter(info, c, state)
+			}
+			requested = true // it has just been lost: the next picker knows more
 		case connectivity.Connecting:
 			requested = true
 		case connectivity.Idle:
@@ -105,7 +115,7 @@ func (p *picker) random(info balancer.PickInfo, hash uint64) (balancer.PickResul
 	if requested {
 		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 	}
-	return first.Picker.Pick(info)
+	return likely.current.Load().Picker.Pick(info)
 }
 
 // minInFlight is how many calls in flight are never too many: as in
@@ -122,10 +132,10 @@ func (s *set) bounded(info balancer.PickInfo, hash uint64) (balancer.PickResult,
 	var chosen *child
 	load := math.Inf(1) // of the chosen one
 	for i := range s.table.Candidates(hash) {
-		c := s.children[i]
-		if c.state() == connectivity.TransientFailure {
+		if s.states.of(i) == connectivity.TransientFailure {
 			continue
 		}
+		c := s.children[i]
 		slots := max(math.Ceil(total*float64(s.table.Backend(i).Weight)/usable), minInFlight)
 		n := float64(c.inFlight.Load())
 		if n <= slots {

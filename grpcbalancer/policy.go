@@ -104,6 +104,7 @@ func (p *policy) UpdateClientConnState(state balancer.ClientConnState) error {
 	next := &set{
 		table:    table,
 		children: make([]*child, len(rows)),
+		states:   make(states, len(rows)),
 		hasher:   newHasher(config),
 		factor:   config.HashBalanceFactor,
 		metrics:  p.metrics,
@@ -147,24 +148,25 @@ var errNoEndpoints = errors.New("the resolver has returned no endpoints with add
 
 // recount counts the states of the children anew. policy.mu is held.
 func (p *policy) recount(rows []row) {
-	var states counts
+	var now counts
 	usable := int64(0)
 	for i, c := range p.set.children {
-		c.weight, c.endpoint = rows[i].Weight, rows[i].endpoint
+		c.index, c.weight, c.endpoint = i, rows[i].Weight, rows[i].endpoint
 		s := c.state()
-		states[s]++
+		p.set.states.put(i, s)
+		now[s]++
 		usable += c.usable(s)
 	}
 	p.set.usable.Store(usable)
-	p.setCounts(states)
+	p.setCounts(now)
 }
 
 // setCounts takes over how many children are in which state. policy.mu is held.
-func (p *policy) setCounts(states counts) {
-	for s, n := range states {
+func (p *policy) setCounts(now counts) {
+	for s, n := range now {
 		p.metrics.endpoints(connectivity.State(s), n-p.counts[s])
 	}
-	p.counts = states
+	p.counts = now
 }
 
 // empty makes the set one without endpoints.
@@ -248,10 +250,11 @@ func (p *policy) childChanged(c *child, s balancer.State) {
 	if p.closed || c.removed || p.updating {
 		return
 	}
-	states := p.counts
-	states[old.ConnectivityState]--
-	states[s.ConnectivityState]++
-	p.setCounts(states)
+	now := p.counts
+	now[old.ConnectivityState]--
+	now[s.ConnectivityState]++
+	p.setCounts(now)
+	p.set.states.put(c.index, s.ConnectivityState)
 	p.set.usable.Add(c.usable(s.ConnectivityState) - c.usable(old.ConnectivityState))
 	p.publish()
 }
