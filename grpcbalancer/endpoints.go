@@ -98,8 +98,14 @@ func identity(e resolver.Endpoint) string {
 // gives those of a priority as 31 bits after the point, which sum up to 1.
 const fixedPoint = 1 << 20
 
-// maxDenominator bounds the search for the weights that the fractions stand for.
-const maxDenominator = 1000
+// maxDenominator bounds the search for the weights that the fractions stand for, and
+// so its time: a millisecond.
+const maxDenominator = 10_000
+
+// rounding bounds what a fraction is off a whole multiple of another. It is the product
+// of two, of a locality and of an endpoint in it: each is rounded down and is at most 1,
+// and the product is rounded down again.
+const rounding = 3
 
 // unscale undoes what gRPC's xDS has done to weights: 1, 2 and 3 arrive as 357913941,
 // 715827882 and 1073741824, which are not quite their multiples, and an Envoy that
@@ -117,7 +123,7 @@ func unscale(rows []row) {
 		unit := float64(largest) / float64(n+1)
 		whole := func(r row) bool {
 			multiple := math.Round(float64(r.Weight) / unit)
-			return multiple >= 1 && math.Abs(float64(r.Weight)-multiple*unit) <= 1
+			return multiple >= 1 && math.Abs(float64(r.Weight)-multiple*unit) <= rounding
 		}
 		if slices.ContainsFunc(rows, func(r row) bool { return !whole(r) }) {
 			continue

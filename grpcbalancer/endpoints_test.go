@@ -72,6 +72,16 @@ func TestRowsDoNotDependOnOrder(t *testing.T) {
 			[]resolver.Endpoint{endpoint("", 715827882, "a"), endpoint("", 715827882, "b"), endpoint("", 715827883, "c")},
 			[]maglev.Backend{{Name: "a", Weight: 1}, {Name: "b", Weight: 1}, {Name: "c", Weight: 1}},
 		},
+		"fractions of fractions": { // 2, 5, 4, 3 | 3 | 3, 5, 2, in localities of 1, 1, 6: in 560ths
+			[]resolver.Endpoint{endpoint("", 38347922, "a"), endpoint("", 95869805, "b"), endpoint("", 76695844, "c"), endpoint("", 57521883, "d"),
+				endpoint("", 268435456, "e"), endpoint("", 483183820, "f"), endpoint("", 805306368, "g"), endpoint("", 322122546, "h")},
+			[]maglev.Backend{{Name: "a", Weight: 10}, {Name: "b", Weight: 25}, {Name: "c", Weight: 20}, {Name: "d", Weight: 15},
+				{Name: "e", Weight: 70}, {Name: "f", Weight: 126}, {Name: "g", Weight: 210}, {Name: "h", Weight: 84}},
+		},
+		"fractions of thousands": { // of 10000, 9999 and 1
+			[]resolver.Endpoint{endpoint("", 1073741824, "a"), endpoint("", 1073634449, "b"), endpoint("", 107374, "c")},
+			[]maglev.Backend{{Name: "a", Weight: 10000}, {Name: "b", Weight: 9999}, {Name: "c", Weight: 1}},
+		},
 		"fractions of nothing small": {
 			[]resolver.Endpoint{endpoint("", 1<<31, "a"), endpoint("", 123456789, "b"), endpoint("", 1, "c")},
 			[]maglev.Backend{{Name: "a", Weight: 1 << 31}, {Name: "b", Weight: 123456789}, {Name: "c", Weight: 1}},
