@@ -180,7 +180,8 @@ func (s *set) enter(info balancer.PickInfo, c *child, state *balancer.State) (ba
 	return result, nil
 }
 
-// unavailable returns a status error: what fails now may not fail later.
+// unavailable returns a status error. That ends a call even if it waits for ready, so it
+// is for what waiting does not mend.
 func unavailable(format string, args ...any) error {
 	return status.Errorf(codes.Unavailable, "maglev: "+format, args...)
 }

@@ -268,7 +268,9 @@ func (p *policy) publish() {
 	if p.set == nil {
 		p.cc.UpdateState(balancer.State{
 			ConnectivityState: connectivity.TransientFailure,
-			Picker:            base.NewErrPicker(unavailable("no endpoints: %v", p.err)),
+			// Not a status error, nor one that wraps one: it would end calls that wait
+			// for ready, too.
+			Picker: base.NewErrPicker(fmt.Errorf("maglev: no endpoints: %v", p.err)),
 		})
 		return
 	}

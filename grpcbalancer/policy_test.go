@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -276,4 +277,29 @@ func TestMoreEndpointsThanSlots(t *testing.T) {
 		_, err := c.call(grpcbalancer.WithHash(short(t), uint64(i)))
 		require.NoError(t, err)
 	}
+}
+
+// Calls that wait for ready wait for endpoints, whatever the resolver says meanwhile.
+func TestCallsThatWaitForEndpoints(t *testing.T) {
+	c := dial(t, byUser, nil)
+	c.Connect()
+	ctx := grpcbalancer.WithKey(short(t), "user-42")
+	waits := func(why string) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			_, err := c.call(ctx)
+			return status.Code(err) == codes.Unavailable && strings.Contains(err.Error(), why)
+		}, 10*time.Second, time.Millisecond)
+		brief, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		defer cancel()
+		_, err := c.call(brief, grpc.WaitForReady(true))
+		require.Equal(t, codes.DeadlineExceeded, status.Code(err), err)
+	}
+	c.set([]resolver.Endpoint{})
+	waits("no endpoints")
+	c.resolver.CC().ReportError(status.Error(codes.Internal, "the resolver is at a loss"))
+	waits("the resolver is at a loss")
+	c.set(endpoints(serve(t, "127.0.0.1:0").addr))
+	_, err := c.call(ctx, grpc.WaitForReady(true))
+	require.NoError(t, err)
 }
