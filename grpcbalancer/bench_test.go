@@ -152,7 +152,7 @@ var policies = []struct{ impl, name string }{
 	{"ring_hash", ringhash.Name},
 }
 
-const byHeader = `{"requestHashHeader":"x-user"}`
+const hashesUser = `{"requestHashHeader":"x-user"}`
 
 func withHeader(key string) context.Context {
 	return metadata.NewOutgoingContext(context.Background(), metadata.Pairs("x-user", key))
@@ -169,17 +169,17 @@ func BenchmarkPick(b *testing.B) {
 		only         string // policy
 		call         func(key string) context.Context
 	}{
-		{"context", byHeader, "maglev", func(key string) context.Context { return grpcbalancer.WithKey(plain, key) }},
+		{"context", hashesUser, "maglev", func(key string) context.Context { return grpcbalancer.WithKey(plain, key) }},
 		{"xds", `{}`, "", func(key string) context.Context { return context.WithValue(plain, route, maglev.XXHash(key, 0)) }},
-		{"header", byHeader, "", withHeader},
-		{"header of 11", byHeader, "", func(key string) context.Context {
+		{"header", hashesUser, "", withHeader},
+		{"header of 11", hashesUser, "", func(key string) context.Context {
 			headers := metadata.Pairs("x-user", key)
 			for i := range 10 {
 				headers.Set(fmt.Sprint("x-other-", i), "value")
 			}
 			return metadata.NewOutgoingContext(plain, headers)
 		}},
-		{"random", byHeader, "", func(string) context.Context { return plain }},
+		{"random", hashesUser, "", func(string) context.Context { return plain }},
 	} {
 		for _, n := range []int{10, 100, 1000} {
 			for _, policy := range policies {
@@ -199,7 +199,7 @@ func BenchmarkPick(b *testing.B) {
 func BenchmarkChange(b *testing.B) {
 	for _, policy := range policies {
 		b.Run("N=1000/impl="+policy.impl, func(b *testing.B) {
-			f := build(b, policy.name, byHeader, 1000)
+			f := build(b, policy.name, hashesUser, 1000)
 			f.connectAll(b, withHeader)
 			conn, states := f.conns[500], [...]connectivity.State{connectivity.TransientFailure, connectivity.Ready}
 			i := 0
@@ -217,7 +217,7 @@ func BenchmarkPickFailing(b *testing.B) {
 	for _, failing := range []int{500, 990, 1000} {
 		for _, policy := range policies {
 			b.Run(fmt.Sprintf("failing=%d/impl=%s", failing, policy.impl), func(b *testing.B) {
-				f := build(b, policy.name, byHeader, 1000)
+				f := build(b, policy.name, hashesUser, 1000)
 				f.connectAll(b, withHeader)
 				for _, conn := range f.conns[:failing] {
 					conn.health(balancer.SubConnState{ConnectivityState: connectivity.TransientFailure, ConnectionError: errFailing})
@@ -245,7 +245,7 @@ func BenchmarkUpdate(b *testing.B) {
 	for _, policy := range policies {
 		for _, connected := range []bool{false, true} {
 			b.Run(fmt.Sprintf("N=1000/connected=%t/impl=%s", connected, policy.impl), func(b *testing.B) {
-				f := build(b, policy.name, byHeader, 1000)
+				f := build(b, policy.name, hashesUser, 1000)
 				if connected {
 					f.connectAll(b, withHeader)
 				}
