@@ -91,7 +91,7 @@ type fixture struct {
 }
 
 // build returns a policy with n endpoints, which are READY.
-func build(b *testing.B, policy, config string, n int) *fixture {
+func build(b testing.TB, policy, config string, n int) *fixture {
 	b.Helper()
 	f := &fixture{fakeConn: new(fakeConn), n: n}
 	builder := balancer.Get(policy)
@@ -104,13 +104,13 @@ func build(b *testing.B, policy, config string, n int) *fixture {
 	return f
 }
 
-func (f *fixture) set(b *testing.B, endpoints []resolver.Endpoint) {
+func (f *fixture) set(b testing.TB, endpoints []resolver.Endpoint) {
 	require.NoError(b, f.UpdateClientConnState(balancer.ClientConnState{
 		ResolverState: resolver.State{Endpoints: endpoints}, BalancerConfig: f.config}))
 }
 
 // connectAll makes all endpoints READY.
-func (f *fixture) connectAll(b *testing.B, call func(key string) context.Context) {
+func (f *fixture) connectAll(b testing.TB, call func(key string) context.Context) {
 	b.Helper()
 	for i := 0; ; i++ {
 		f.mu.Lock()

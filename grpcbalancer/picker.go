@@ -36,12 +36,20 @@ func (s states) of(i int) connectivity.State         { return connectivity.State
 func (s states) put(i int, state connectivity.State) { s[i].Store(int32(state)) }
 
 // A picker is what the ClientConn has until the next change of a child's state. All
-// pickers of a set see the children's states of the moment: what they differ in is
-// that each is a new one.
+// pickers of a set see the children's states of the moment, which may be newer than the
+// state of the whole that came with the picker. Nothing may fail on the ground of
+// those alone: whoever is above the policy may have another one in store that it
+// turns to once it hears of the failure, as xDS has for priorities. Such a call waits
+// for the next picker, which is about to come.
 type picker struct {
 	set    *set
 	counts counts      // when it was made
 	asked  atomic.Bool // somebody to connect, for a call without a key
+}
+
+// failing returns whether all children were failing when the picker was made.
+func (p *picker) failing() bool {
+	return p.counts[connectivity.TransientFailure] == len(p.set.children)
 }
 
 // Pick implements [balancer.Picker].
@@ -50,7 +58,7 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	hash, found := s.hasher.hash(info.Ctx)
 	switch {
 	case found && s.factor > 0:
-		return s.bounded(info, hash)
+		return p.bounded(info, hash)
 	case found:
 	case s.hasher.header == "":
 		return balancer.PickResult{}, errNoHash()
@@ -60,11 +68,11 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	}
 	first := s.table.Lookup(hash)
 	state := s.children[first].current.Load()
-	if state.ConnectivityState == connectivity.TransientFailure && p.counts[connectivity.TransientFailure] < len(s.children) {
-		if next := s.next(hash); next != nil {
-			s.metrics.passedOver()
-			state = next
+	if state.ConnectivityState == connectivity.TransientFailure && !p.failing() {
+		if state = s.next(hash); state == nil {
+			return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 		}
+		s.metrics.passedOver()
 	}
 	return state.Picker.Pick(info)
 }
@@ -112,7 +120,7 @@ func (p *picker) random(info balancer.PickInfo, hash uint64) (balancer.PickResul
 			requested = true
 		}
 	}
-	if requested {
+	if requested || !p.failing() {
 		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 	}
 	return likely.current.Load().Picker.Pick(info)
@@ -124,7 +132,8 @@ const minInFlight = 8
 
 // bounded picks the first candidate that may have another call, and if none may, the
 // least loaded by its share.
-func (s *set) bounded(info balancer.PickInfo, hash uint64) (balancer.PickResult, error) {
+func (p *picker) bounded(info balancer.PickInfo, hash uint64) (balancer.PickResult, error) {
+	s := p.set
 	requests := uint64(s.inFlight.Load()) + 1
 	total := float64((requests*uint64(s.factor) + 99) / 100)
 	usable := float64(s.usable.Load())
@@ -155,7 +164,11 @@ func (s *set) bounded(info balancer.PickInfo, hash uint64) (balancer.PickResult,
 	default:
 		s.metrics.overflowed()
 	}
-	return s.enter(info, chosen, chosen.current.Load())
+	state := chosen.current.Load()
+	if state.ConnectivityState == connectivity.TransientFailure && !p.failing() {
+		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
+	}
+	return s.enter(info, chosen, state)
 }
 
 // enter picks a child, and counts the call in flight there if calls are bounded.
