@@ -28,6 +28,7 @@ type server struct {
 
 	mu       sync.Mutex
 	accepted int
+	open     int
 }
 
 type countingListener struct {
@@ -37,22 +38,46 @@ type countingListener struct {
 
 func (l *countingListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	if err == nil {
-		l.server.mu.Lock()
-		l.server.accepted++
-		l.server.mu.Unlock()
+	if err != nil {
+		return nil, err
 	}
-	return c, err
+	l.server.mu.Lock()
+	l.server.accepted++
+	l.server.open++
+	l.server.mu.Unlock()
+	return &countedConn{Conn: c, closed: sync.OnceFunc(func() {
+		l.server.mu.Lock()
+		l.server.open--
+		l.server.mu.Unlock()
+	})}, nil
 }
 
+type countedConn struct {
+	net.Conn
+	closed func()
+}
+
+func (c *countedConn) Close() error {
+	defer c.closed()
+	return c.Conn.Close()
+}
+
+// conns returns how many connections there have been.
 func (s *server) conns() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.accepted
 }
 
+// openConns returns how many connections there are.
+func (s *server) openConns() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open
+}
+
 // serve starts a server at an address, and waits until it can be had.
-func serve(t testing.TB, addr string) *server {
+func serve(t testing.TB, addr string, opts ...grpc.ServerOption) *server {
 	t.Helper()
 	var l net.Listener
 	require.Eventually(t, func() bool {
@@ -60,18 +85,18 @@ func serve(t testing.TB, addr string) *server {
 		l, err = net.Listen("tcp", addr)
 		return err == nil
 	}, 10*time.Second, 10*time.Millisecond)
-	s := &server{Server: grpc.NewServer(), addr: l.Addr().String()}
+	s := &server{Server: grpc.NewServer(opts...), addr: l.Addr().String()}
 	healthpb.RegisterHealthServer(s.Server, health.NewServer())
 	go func() { _ = s.Serve(&countingListener{l, s}) }() // returns once the server is stopped
 	t.Cleanup(s.Stop)
 	return s
 }
 
-func servers(t testing.TB, n int) []*server {
+func servers(t testing.TB, n int, opts ...grpc.ServerOption) []*server {
 	t.Helper()
 	all := make([]*server, n)
 	for i := range all {
-		all[i] = serve(t, "127.0.0.1:0")
+		all[i] = serve(t, "127.0.0.1:0", opts...)
 	}
 	return all
 }
@@ -100,13 +125,18 @@ type client struct {
 
 func dial(t testing.TB, config string, initial []resolver.Endpoint, opts ...grpc.DialOption) *client {
 	t.Helper()
+	return dialService(t, `{"loadBalancingConfig":[{"maglev":`+config+`}]}`, initial, opts...)
+}
+
+// dialService is dial with a whole service config.
+func dialService(t testing.TB, config string, initial []resolver.Endpoint, opts ...grpc.DialOption) *client {
+	t.Helper()
 	r := manual.NewBuilderWithScheme("test")
 	if initial != nil {
 		r.InitialState(resolver.State{Endpoints: initial})
 	}
 	opts = append([]grpc.DialOption{
-		grpc.WithResolvers(r), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"maglev":` + config + `}]}`),
+		grpc.WithResolvers(r), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(config),
 	}, opts...)
 	cc, err := grpc.NewClient("test:///", opts...)
 	require.NoError(t, err)
@@ -118,14 +148,15 @@ func (c *client) set(endpoints []resolver.Endpoint) {
 	c.resolver.UpdateState(resolver.State{Endpoints: endpoints})
 }
 
-// call makes a call and returns who has answered.
+// call makes a call and returns who has answered, or with an error who was asked last,
+// "" if nobody was.
 func (c *client) call(ctx context.Context, opts ...grpc.CallOption) (string, error) {
 	var p peer.Peer
 	_, err := healthpb.NewHealthClient(c).Check(ctx, new(healthpb.HealthCheckRequest), append(opts, grpc.Peer(&p))...)
-	if err != nil {
+	if p.Addr == nil {
 		return "", err
 	}
-	return p.Addr.String(), nil
+	return p.Addr.String(), err
 }
 
 // short is a context that ends before the test does.
