@@ -61,21 +61,28 @@ func (c *client) callKey(ctx context.Context, k *key, opts ...grpc.CallOption) (
 	return c.call(k.in(ctx), opts...)
 }
 
-// settle waits until each key has gone where it should go, one after another.
+// settle waits until each key has gone where it should go.
 func settle(t testing.TB, c *client, keys []key, want func(k *key) string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	var group errgroup.Group
+	group.SetLimit(8)
 	for i := range keys {
 		k := &keys[i]
-		for {
-			got, err := c.callKey(ctx, k)
-			if err == nil && got == want(k) {
-				break
+		group.Go(func() error {
+			for {
+				got, err := c.callKey(ctx, k)
+				switch {
+				case err == nil && got == want(k):
+					return nil
+				case ctx.Err() != nil:
+					return fmt.Errorf("%s is to go to %s; the last call went to %q with error %w", k.name, want(k), got, err)
+				}
 			}
-			require.NoError(t, ctx.Err(), "%s is to go to %s; the last call went to %q with error %v", k.name, want(k), got, err)
-		}
+		})
 	}
+	require.NoError(t, group.Wait())
 }
 
 func home(k *key) string { return k.candidates[0] }
