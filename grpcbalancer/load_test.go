@@ -53,8 +53,10 @@ func keys(t testing.TB, n int, names ...string) []key {
 }
 
 // in returns a context whose calls have the key, as byUser wants it.
-func (k *key) in(ctx context.Context) context.Context {
-	return metadata.AppendToOutgoingContext(ctx, "x-user", k.name)
+func (k *key) in(ctx context.Context) context.Context { return addHeader(ctx, "x-user", k.name) }
+
+func addHeader(ctx context.Context, name, value string) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, name, value)
 }
 
 func (c *client) callKey(ctx context.Context, k *key, opts ...grpc.CallOption) (string, error) {
