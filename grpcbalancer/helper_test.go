@@ -24,7 +24,8 @@ import (
 // A server is a backend on a real socket, which counts its connections.
 type server struct {
 	*grpc.Server
-	addr string
+	addr   string
+	health *health.Server // what it says of its services
 
 	mu       sync.Mutex
 	accepted int
@@ -85,8 +86,8 @@ func serve(t testing.TB, addr string, opts ...grpc.ServerOption) *server {
 		l, err = net.Listen("tcp", addr)
 		return err == nil
 	}, 10*time.Second, 10*time.Millisecond)
-	s := &server{Server: grpc.NewServer(opts...), addr: l.Addr().String()}
-	healthpb.RegisterHealthServer(s.Server, health.NewServer())
+	s := &server{Server: grpc.NewServer(opts...), addr: l.Addr().String(), health: health.NewServer()}
+	healthpb.RegisterHealthServer(s.Server, s.health)
 	go func() { _ = s.Serve(&countingListener{l, s}) }() // returns once the server is stopped
 	t.Cleanup(s.Stop)
 	return s

@@ -248,14 +248,15 @@ func TestCloseLeavesNothing(t *testing.T) {
 	require.NoError(t, err)
 	defer refused.Close()
 	all := append(addrs(fleet), l.Addr().String(), refused.Addr())
+	keys, streamed := keys(t, 30, all...), keyOf(t, fleet[0].addr, all)
 	before := runtime.NumGoroutine()
 	for range 50 {
 		c := dial(t, byUser, endpoints(all...), impatient)
 		var calls []*queued
-		for _, k := range keys(t, 30, all...) {
-			calls = append(calls, queue(short(t), c, &k), queue(short(t), c, &k, grpc.WaitForReady(true)))
+		for i := range keys {
+			calls = append(calls, queue(short(t), c, &keys[i]), queue(short(t), c, &keys[i], grpc.WaitForReady(true)))
 		}
-		s := openStream(t, c, keyOf(t, fleet[0].addr, all))
+		s := openStream(t, c, streamed)
 		updated := make(chan struct{})
 		go func() {
 			defer close(updated)
