@@ -126,9 +126,9 @@ func through(t testing.TB, addr string) (byGRPC, byHTTP sender) {
 	return grpcSender(cc), httpSender(&http.Client{Transport: transport}, "http://"+addr+"/")
 }
 
-// Calls with the policy, requests with an httpbalancer.Transport, and both through a real
-// Envoy with lb_policy MAGLEV reach the same backend with the same key.
-func TestLiveAgreement(t *testing.T) {
+// findEnvoy returns the path of an Envoy.
+func findEnvoy(t testing.TB) string {
+	t.Helper()
 	binary, err := envoy.Find(t.Context())
 	if err != nil {
 		if os.Getenv("MAGLEV_REQUIRE_LIVE") == "1" {
@@ -136,6 +136,13 @@ func TestLiveAgreement(t *testing.T) {
 		}
 		t.Skip(err)
 	}
+	return binary
+}
+
+// Calls with the policy, requests with an httpbalancer.Transport, and both through a real
+// Envoy with lb_policy MAGLEV reach the same backend with the same key.
+func TestLiveAgreement(t *testing.T) {
+	binary := findEnvoy(t)
 	equal, weighted, keyed := make([]fleetMember, 10), make([]fleetMember, 10), make([]fleetMember, 10)
 	for i := range 10 {
 		addr := serveBoth(t)
@@ -176,13 +183,11 @@ func TestLiveAgreement(t *testing.T) {
 // hashes x-user.
 func maglevProxy(sets map[string][]fleetMember) map[string]any {
 	type object = map[string]any
-	const types = "type.googleapis.com/envoy.extensions."
 	var listeners, clusters []object
 	for name, fleet := range sets {
 		var members []object
 		for _, m := range fleet {
-			addr := netip.MustParseAddrPort(m.addr)
-			member := object{"endpoint": object{"address": object{"socket_address": object{"address": addr.Addr().String(), "port_value": addr.Port()}}}}
+			member := object{"endpoint": socket(netip.MustParseAddrPort(m.addr))}
 			if m.key != "" {
 				member["metadata"] = object{"filter_metadata": object{"envoy.lb": object{"hash_key": m.key}}}
 			}
@@ -191,28 +196,42 @@ func maglevProxy(sets map[string][]fleetMember) map[string]any {
 			}
 			members = append(members, member)
 		}
-		clusters = append(clusters, object{
+		clusters = append(clusters, withHTTP2(object{
 			"name": name, "type": "STATIC", "lb_policy": "MAGLEV", "connect_timeout": "5s",
 			"load_assignment": object{"cluster_name": name, "endpoints": []object{{"lb_endpoints": members}}},
-			"typed_extension_protocol_options": object{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": object{
-				"@type":                types + "upstreams.http.v3.HttpProtocolOptions",
-				"explicit_http_config": object{"http2_protocol_options": object{}},
-			}},
-		})
+		}))
 		route := object{"match": object{"prefix": "/"}, "route": object{
 			"cluster":     name,
 			"hash_policy": []object{{"header": object{"header_name": "x-user"}}},
 		}}
 		listeners = append(listeners, object{
 			"name":    name,
-			"address": object{"socket_address": object{"address": "127.0.0.1", "port_value": 0}},
+			"address": socket(netip.MustParseAddrPort("127.0.0.1:0"))["address"],
 			"filter_chains": []object{{"filters": []object{{"name": "hcm", "typed_config": object{
-				"@type":        types + "filters.network.http_connection_manager.v3.HttpConnectionManager",
+				"@type":        extensions + "filters.network.http_connection_manager.v3.HttpConnectionManager",
 				"stat_prefix":  "test",
 				"route_config": object{"virtual_hosts": []object{{"name": "all", "domains": []string{"*"}, "routes": []object{route}}}},
-				"http_filters": []object{{"name": "router", "typed_config": object{"@type": types + "filters.http.router.v3.Router"}}},
+				"http_filters": []object{{"name": "router", "typed_config": object{"@type": extensions + "filters.http.router.v3.Router"}}},
 			}}}}},
 		})
 	}
 	return object{"static_resources": object{"listeners": listeners, "clusters": clusters}}
+}
+
+const extensions = "type.googleapis.com/envoy.extensions."
+
+// withHTTP2 has a cluster speak HTTP/2.
+func withHTTP2(cluster map[string]any) map[string]any {
+	type object = map[string]any
+	cluster["typed_extension_protocol_options"] = object{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": object{
+		"@type":                extensions + "upstreams.http.v3.HttpProtocolOptions",
+		"explicit_http_config": object{"http2_protocol_options": object{}},
+	}}
+	return cluster
+}
+
+// socket is what has an address.
+func socket(addr netip.AddrPort) map[string]any {
+	type object = map[string]any
+	return object{"address": object{"socket_address": object{"address": addr.Addr().String(), "port_value": addr.Port()}}}
 }
