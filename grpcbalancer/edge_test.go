@@ -5,8 +5,11 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/experimental/balancer/weight"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/ringhash"
@@ -145,4 +148,24 @@ func TestConfigChangesKeepConnections(t *testing.T) {
 		require.Contains(t, names, got)
 	}
 	settle(t, c, all, home)
+}
+
+// A client that has not been used for a while closes its connections, and takes up where
+// it was when it is used again.
+func TestIdleClient(t *testing.T) {
+	fleet := servers(t, 5)
+	names := addrs(fleet)
+	c := dial(t, byUser, endpoints(names...), grpc.WithIdleTimeout(100*time.Millisecond))
+	all := keys(t, 50, names...)
+	for range 3 {
+		for i := range all {
+			got, err := c.callKey(short(t), &all[i])
+			require.NoError(t, err)
+			require.Equal(t, home(&all[i]), got)
+		}
+		require.Eventually(t, func() bool {
+			return c.GetState() == connectivity.Idle &&
+				!slices.ContainsFunc(fleet, func(s *server) bool { return s.openConns() > 0 })
+		}, 20*time.Second, 10*time.Millisecond)
+	}
 }

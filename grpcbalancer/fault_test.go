@@ -91,3 +91,30 @@ func requireEven(t testing.TB, share map[string]int, keys, backends int) {
 	}
 	require.Less(t, chi, 60.0, "%d keys on %d backends: %v", keys, backends, share)
 }
+
+// With a retryPolicy in the service config (gRFC A6) no call fails when backends are
+// killed: those in flight are sent again, and as the backend is known to be gone by then,
+// to the next candidate.
+func TestKillWithRetries(t *testing.T) {
+	fleet := servers(t, 5)
+	names := addrs(fleet)
+	keys := keys(t, 300, names...)
+	c := dialService(t, `{"loadBalancingConfig":[{"maglev":`+byUser+`}],"methodConfig":[{"name":[{}],"retryPolicy":{
+		"maxAttempts": 3, "initialBackoff": "0.01s", "maxBackoff": "0.1s", "backoffMultiplier": 2,
+		"retryableStatusCodes": ["UNAVAILABLE"]}}]}`, endpoints(names...), impatient)
+	stop := load(t, 8, keys, func(ctx context.Context, _ int, k *key) error {
+		got, err := c.callKey(ctx, k)
+		if err == nil && got != k.candidates[0] && got != k.candidates[1] {
+			err = fmt.Errorf("it went to %s", got)
+		}
+		return err
+	})
+	settle(t, c, keys, home)
+	for _, s := range fleet[:3] {
+		s.Stop()
+		settle(t, c, keys, unless(s.addr))
+		serve(t, s.addr)
+		settle(t, c, keys, home)
+	}
+	stop()
+}

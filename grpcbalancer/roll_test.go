@@ -6,8 +6,11 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 )
 
 // All backends are restarted one after another under load, as a deployment does it:
@@ -71,4 +74,23 @@ func TestGracefulStopFinishesWhatIsInFlight(t *testing.T) {
 	s.end(t)
 	<-stopped
 	settle(t, c, []key{*k}, func(k *key) string { return k.candidates[1] })
+}
+
+// Backends that end each connection after a while (MaxConnectionAge) make no call fail and
+// no key move: calls wait for the next connection.
+func TestConnectionsOfLimitedAge(t *testing.T) {
+	fleet := servers(t, 5, grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: 50 * time.Millisecond}))
+	names := addrs(fleet)
+	c := dial(t, byUser, endpoints(names...))
+	stop := load(t, 8, keys(t, 500, names...), func(ctx context.Context, _ int, k *key) error {
+		got, err := c.callKey(ctx, k)
+		if err == nil && got != home(k) {
+			err = fmt.Errorf("it went to %s", got)
+		}
+		return err
+	})
+	for _, s := range fleet {
+		require.Eventually(t, func() bool { return s.conns() >= 20 }, time.Minute, 10*time.Millisecond)
+	}
+	stop()
 }
