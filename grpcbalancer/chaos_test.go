@@ -35,7 +35,7 @@ func TestWhateverHappens(t *testing.T) {
 	}
 	before := runtime.NumGoroutine()
 	set := names
-	c := dialService(t, `{"loadBalancingConfig":[{"maglev":`+byUser+`}],"healthCheckConfig":{"serviceName":"cache"}}`, endpoints(set...), impatient)
+	c := dialService(t, `{"loadBalancingConfig":[{"maglev":`+byUser+`}],"healthCheckConfig":{"serviceName":"cache"}}`, endpoints(set...), retrySoon)
 
 	stopped := make([]bool, n)
 	for range 60 {

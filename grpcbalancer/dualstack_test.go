@@ -61,7 +61,7 @@ func TestDualStack(t *testing.T) {
 		}
 		return serves[k.candidates[1]]
 	}
-	c := dial(t, byUser, eps, impatient)
+	c := dial(t, byUser, eps, retrySoon)
 	all := keys(t, 300, names...)
 	for i := range all { // the first call already, none fails
 		got, err := c.callKey(short(t), &all[i])

@@ -26,7 +26,7 @@ func TestKillOneOfTen(t *testing.T) {
 	names := addrs(fleet)
 	keys := keys(t, 1000, names...)
 	killed := fleet[3]
-	c := dial(t, byUser, endpoints(names...), impatient)
+	c := dial(t, byUser, endpoints(names...), retrySoon)
 
 	const up, killing, down, returning, back = 0, 1, 2, 3, 4
 	var phase atomic.Int64
@@ -101,7 +101,7 @@ func TestKillWithRetries(t *testing.T) {
 	keys := keys(t, 300, names...)
 	c := dialService(t, `{"loadBalancingConfig":[{"maglev":`+byUser+`}],"methodConfig":[{"name":[{}],"retryPolicy":{
 		"maxAttempts": 3, "initialBackoff": "0.01s", "maxBackoff": "0.1s", "backoffMultiplier": 2,
-		"retryableStatusCodes": ["UNAVAILABLE"]}}]}`, endpoints(names...), impatient)
+		"retryableStatusCodes": ["UNAVAILABLE"]}}]}`, endpoints(names...), retrySoon)
 	stop := load(t, 8, keys, func(ctx context.Context, _ int, k *key) error {
 		got, err := c.callKey(ctx, k)
 		if err == nil && got != k.candidates[0] && got != k.candidates[1] {

@@ -5,13 +5,9 @@ import (
 	"net/netip"
 	"testing"
 
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	commonv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/common/v3"
 	maglevv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/maglev/v3"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/xds"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/maglev-lb/maglev/grpcbalancer/internal/xdsserver"
@@ -55,31 +51,17 @@ func TestLiveAgreementByXDS(t *testing.T) {
 			if len(localities) > 1 {
 				native.LocalityWeightedLbConfig = new(commonv3.LocalityLbConfig_LocalityWeightedLbConfig)
 			}
-			control, err := xdsserver.Start()
-			require.NoError(t, err)
-			t.Cleanup(control.Close)
-			require.NoError(t, control.Set(xdsserver.Config{
-				Hash: []*routev3.RouteAction_HashPolicy{xdsserver.Header("x-user")},
-				Clusters: []xdsserver.Cluster{{
-					Name: "fleet", Localities: localities,
-					Policies: []proto.Message{native, ours},
-				}},
-			}))
-			bootstrap, err := control.Bootstrap()
-			require.NoError(t, err)
-			resolver, err := xds.NewXDSResolverWithConfigForTesting(bootstrap)
-			require.NoError(t, err)
-			cc, err := grpc.NewClient(xdsserver.Target, grpc.WithResolvers(resolver), grpc.WithTransportCredentials(insecure.NewCredentials()))
-			require.NoError(t, err)
-			t.Cleanup(func() { _ = cc.Close() })
-
+			control, client := dialXDS(t, xdsserver.Config{
+				Hash:     hash(xdsserver.Header("x-user")),
+				Clusters: []xdsserver.Cluster{{Name: "fleet", Localities: localities, Policies: []proto.Message{native, ours}}},
+			})
 			proxy, err := envoy.Start(t.Context(), binary, xdsProxy(netip.MustParseAddrPort(control.Addr())))
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, proxy.Close()) })
 			listeners, err := proxy.Listeners(t.Context())
 			require.NoError(t, err)
 
-			grpcDirectly := grpcSender(cc)
+			grpcDirectly := grpcSender(client.ClientConn)
 			grpcThrough, httpThrough := through(t, listeners[xdsserver.ProxyListener])
 			met := make(map[string]bool)
 			for i := range 1000 {

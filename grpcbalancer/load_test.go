@@ -11,18 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/maglev-lb/maglev"
 )
-
-// impatient has backends tried again soon after they have failed, so that tests need not
-// wait for the second that is the default.
-var impatient = grpc.WithConnectParams(grpc.ConnectParams{
-	Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, MaxDelay: 200 * time.Millisecond},
-	MinConnectTimeout: 20 * time.Second,
-})
 
 // A key is what calls are made with, and where it belongs.
 type key struct {

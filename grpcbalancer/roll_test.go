@@ -22,7 +22,7 @@ func TestRollingRestart(t *testing.T) {
 	fleet := servers(t, 5)
 	names := addrs(fleet)
 	keys := keys(t, 500, names...)
-	c := dial(t, byUser, endpoints(names...), impatient)
+	c := dial(t, byUser, endpoints(names...), retrySoon)
 	var restarting atomic.Pointer[server] // the last one that has begun to restart
 	var calls atomic.Int64
 	stop := load(t, 8, keys, func(ctx context.Context, _ int, k *key) error {
@@ -56,7 +56,7 @@ func TestRollingRestart(t *testing.T) {
 func TestGracefulStopFinishesWhatIsInFlight(t *testing.T) {
 	fleet := servers(t, 3, echo())
 	names := addrs(fleet)
-	c := dial(t, byUser, endpoints(names...), impatient)
+	c := dial(t, byUser, endpoints(names...), retrySoon)
 	k := &keys(t, 1, names...)[0]
 	i := slices.Index(names, home(k))
 	s := openStream(t, c, k)

@@ -109,7 +109,7 @@ func TestMutualTLS(t *testing.T) {
 		eps[i].Addresses = []resolver.Address{addr}
 		names[i], authorities[addr.Addr] = addr.Addr, name
 	}
-	c := dial(t, byUser, eps, a.client(own), impatient)
+	c := dial(t, byUser, eps, a.client(own), retrySoon)
 	want := unless(names[wrong])
 	all := keys(t, 200, names...)
 	for i := range all {

@@ -90,7 +90,7 @@ func TestThousandsOfUpdates(t *testing.T) {
 	fleet := servers(t, 10)
 	names := addrs(fleet)
 	before := runtime.NumGoroutine()
-	c := dial(t, `{"requestHashHeader":"x-user","tableSize":1009}`, nil, impatient)
+	c := dial(t, `{"requestHashHeader":"x-user","tableSize":1009}`, nil, retrySoon)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))

@@ -136,7 +136,7 @@ func TestQueuedCallsWake(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := hang(t)
 			all := []string{other.addr, l.Addr().String()}
-			c := dial(t, byUser, endpoints(all...), impatient)
+			c := dial(t, byUser, endpoints(all...), retrySoon)
 			var calls []*queued
 			ctx, cancel := context.WithCancel(short(t))
 			defer cancel()
@@ -218,7 +218,7 @@ func TestWaitForReady(t *testing.T) {
 	require.NoError(t, err)
 	defer other.Close()
 	all := []string{one.Addr(), other.Addr()}
-	c := dial(t, byUser, endpoints(all...), impatient)
+	c := dial(t, byUser, endpoints(all...), retrySoon)
 	keys := keys(t, 20, all...)
 	var calls []*queued
 	for i := range keys {
@@ -251,7 +251,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	keys, streamed := keys(t, 30, all...), keyOf(t, fleet[0].addr, all)
 	before := runtime.NumGoroutine()
 	for range 50 {
-		c := dial(t, byUser, endpoints(all...), impatient)
+		c := dial(t, byUser, endpoints(all...), retrySoon)
 		var calls []*queued
 		for i := range keys {
 			calls = append(calls, queue(short(t), c, &keys[i]), queue(short(t), c, &keys[i], grpc.WaitForReady(true)))
