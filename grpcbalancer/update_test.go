@@ -143,3 +143,29 @@ func TestThousandsOfUpdates(t *testing.T) {
 		return fleet[0].openConns() == 0 && runtime.NumGoroutine() <= before+1 // that which asks
 	}, 20*time.Second, 10*time.Millisecond, "connections or goroutines are left")
 }
+
+// While the config changes, and other policies take over and give back, no call fails.
+func TestConfigsUnderLoad(t *testing.T) {
+	names := addrs(servers(t, 5))
+	before := runtime.NumGoroutine()
+	c := dial(t, byUser, endpoints(names...))
+	all := keys(t, 500, names...)
+	settle(t, c, all, home)
+	stop := load(t, 8, all, func(ctx context.Context, _ int, k *key) error {
+		_, err := c.callKey(ctx, k)
+		return err
+	})
+	configs := []string{`"maglev":` + byUser, `"maglev":{"tableSize":251,"requestHashHeader":"x-tenant"}`, `"round_robin":{}`,
+		`"maglev":{"tableSize":5003,"requestHashHeader":"x-user","hashBalanceFactor":150}`, `"pick_first":{}`}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		sc := c.resolver.CC().ParseServiceConfig(`{"loadBalancingConfig":[{` + configs[r.IntN(len(configs))] + `}]}`)
+		require.NoError(t, sc.Err)
+		c.resolver.UpdateState(resolver.State{Endpoints: endpoints(names...), ServiceConfig: sc})
+		_, err := c.callKey(short(t), &all[0])
+		require.NoError(t, err)
+	}
+	stop()
+	require.NoError(t, c.Close())
+	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+1 }, 20*time.Second, 10*time.Millisecond) // that which asks
+}
