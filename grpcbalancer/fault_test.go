@@ -118,3 +118,39 @@ func TestKillWithRetries(t *testing.T) {
 	}
 	stop()
 }
+
+// The rule for calls that fail holds with a bound on the load, too: what is over it, or
+// finds its backend gone, goes to others.
+func TestKillUnderABound(t *testing.T) {
+	const callers = 40 // some keys are hot, and what is over 8 calls goes elsewhere
+	fleet := servers(t, 5)
+	names := addrs(fleet)
+	keys := keys(t, 3, names...)
+	c := dial(t, `{"requestHashHeader":"x-user","hashBalanceFactor":100}`, endpoints(names...), retrySoon)
+	var lost [callers]map[string]bool // to whom
+	for i := range lost {
+		lost[i] = make(map[string]bool)
+	}
+	var killed atomic.Pointer[server] // the last one
+	stop := load(t, callers, keys, func(ctx context.Context, caller int, k *key) error {
+		got, err := c.callKey(ctx, k)
+		if err == nil {
+			return nil
+		}
+		last := killed.Load()
+		if status.Code(err) != codes.Unavailable || last == nil || got != last.addr || lost[caller][got] {
+			return fmt.Errorf("to %q: %w", got, err)
+		}
+		lost[caller][got] = true
+		return nil
+	})
+	settle(t, c, keys, home)
+	for _, s := range fleet {
+		killed.Store(s)
+		s.Stop()
+		settle(t, c, keys, unless(s.addr))
+		serve(t, s.addr)
+		settle(t, c, keys, home)
+	}
+	stop()
+}
