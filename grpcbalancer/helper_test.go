@@ -145,6 +145,16 @@ func dialService(t testing.TB, config string, initial []resolver.Endpoint, opts 
 	return &client{cc, r}
 }
 
+// dialTo returns a client whose resolver is that of the target's scheme, or is given.
+func dialTo(t testing.TB, target string, resolvers ...resolver.Builder) *client {
+	t.Helper()
+	cc, err := grpc.NewClient(target, grpc.WithResolvers(resolvers...), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"maglev":{}}]}`))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = cc.Close() })
+	return &client{ClientConn: cc}
+}
+
 func (c *client) set(endpoints []resolver.Endpoint) {
 	c.resolver.UpdateState(resolver.State{Endpoints: endpoints})
 }
