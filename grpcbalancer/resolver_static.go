@@ -94,8 +94,8 @@ func parseTarget(u url.URL) ([]Backend, error) {
 	if err := checkTarget(u, "maglev:///10.0.0.1:443,10.0.0.2:443"); err != nil {
 		return nil, err
 	}
-	if u.RawQuery != "" || u.ForceQuery {
-		return nil, fmt.Errorf("grpcbalancer: target: %q: it has no parameters after a question mark; those of a backend follow semicolons", "?"+u.RawQuery)
+	if err := checkNoQuery(u, "; those of a backend follow semicolons"); err != nil {
+		return nil, err
 	}
 	list := listOf(u)
 	if list == "" {
@@ -129,6 +129,13 @@ func checkTarget(u url.URL, such string) error {
 		return fmt.Errorf("grpcbalancer: target: it must not have a user before an @; it must be such as %s", such)
 	case u.Fragment != "":
 		return fmt.Errorf("grpcbalancer: target: %q: it must not have a fragment; write %%23 for a number sign", "#"+u.Fragment)
+	}
+	return nil
+}
+
+func checkNoQuery(u url.URL, hint string) error {
+	if u.RawQuery != "" || u.ForceQuery {
+		return fmt.Errorf("grpcbalancer: target: %q: it has no parameters after a question mark%s", "?"+u.RawQuery, hint)
 	}
 	return nil
 }
