@@ -1,0 +1,229 @@
+package grpcbalancer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// fileFields are the fields of an entry of a file.
+type fileFields struct {
+	Address             string   `json:"address" yaml:"address"`
+	AdditionalAddresses []string `json:"additionalAddresses" yaml:"additionalAddresses"`
+	Weight              written  `json:"weight" yaml:"weight"`
+	Key                 string   `json:"key" yaml:"key"`
+	Name                string   `json:"name" yaml:"name"`
+}
+
+var fieldNames = []string{"address", "additionalAddresses", "weight", "key", "name"}
+
+// written is a number as it has been written, for an error to repeat it.
+type written string
+
+func (w *written) UnmarshalJSON(raw []byte) error {
+	if string(raw) != "null" { // which is for all fields that they are not there
+		*w = written(raw)
+	}
+	return nil
+}
+
+func (w *written) UnmarshalYAML(n *yaml.Node) error {
+	*w = written(n.Value)
+	if n.Kind != yaml.ScalarNode || n.Value == "" {
+		*w = "(no number)"
+	}
+	return nil
+}
+
+// An entry of a file is a text, a backend in the syntax of targets, or has fields.
+type entry struct {
+	text   string
+	fields func(*fileFields) error // nil if it is a text
+}
+
+func (e entry) backend() (Backend, error) {
+	if e.fields == nil {
+		return parseBackend(e.text)
+	}
+	var f fileFields
+	if err := e.fields(&f); err != nil {
+		return Backend{}, err
+	}
+	b := Backend{Address: f.Address, AdditionalAddresses: f.AdditionalAddresses, Key: f.Key, ServerName: f.Name}
+	if f.Weight != "" {
+		n, err := strconv.ParseUint(string(f.Weight), 10, 32)
+		if err != nil || n == 0 {
+			return b, badWeight(string(f.Weight))
+		}
+		b.Weight = uint32(n)
+	}
+	return b, nil
+}
+
+// formats are how files are read, by the ends of their names.
+var formats = map[string]func(content []byte) ([]entry, error){
+	".json": jsonEntries,
+	".yaml": yamlEntries,
+	".yml":  yamlEntries,
+}
+
+// formatOf returns how a file is read, nil if its name does not say so.
+func formatOf(path string) func([]byte) ([]entry, error) {
+	return formats[strings.ToLower(filepath.Ext(path))]
+}
+
+// parseFile returns the backends of the content of a file. Its errors name the entry, the
+// field, the value and what is allowed.
+func parseFile(content []byte, format func([]byte) ([]entry, error)) ([]Backend, error) {
+	entries, err := format(content)
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) == 0 {
+		return nil, errors.New("it lists no backends; a file must list one at least, as an empty list is what is left when its generator fails")
+	}
+	label := func(i int) string { return fmt.Sprintf("backends[%d]", i) }
+	backends := make([]Backend, len(entries))
+	for i, e := range entries {
+		b, err := e.backend()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", label(i), err)
+		}
+		backends[i] = b
+	}
+	return checkBackends(backends, label)
+}
+
+var errShape = errors.New(`it must be a list of backends, or an object with one as its field "backends"`)
+
+func jsonEntries(content []byte) ([]entry, error) {
+	var list []json.RawMessage
+	content = bytes.TrimSpace(content)
+	switch {
+	case bytes.HasPrefix(content, []byte("[")):
+		if err := strictJSON(content, &list); err != nil {
+			return nil, err
+		}
+	case bytes.HasPrefix(content, []byte("{")):
+		var object struct {
+			Backends []json.RawMessage `json:"backends"`
+		}
+		if err := strictJSON(content, &object); err != nil {
+			return nil, err
+		}
+		list = object.Backends
+	default:
+		return nil, errShape
+	}
+	entries := make([]entry, len(list))
+	for i, raw := range list {
+		switch raw[0] {
+		case '"':
+			if err := json.Unmarshal(raw, &entries[i].text); err != nil {
+				return nil, err
+			}
+		case '{':
+			entries[i].fields = func(f *fileFields) error { return strictJSON(raw, f) }
+		default:
+			return nil, fmt.Errorf("backends[%d]: %w", i, &fieldError{"entry", string(raw), "it must be a text or an object"})
+		}
+	}
+	return entries, nil
+}
+
+// strictJSON is json.Unmarshal that refuses fields it does not know.
+func strictJSON(raw []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	err := d.Decode(into)
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrong) && slices.Contains(fieldNames, wrong.Field):
+		return &fieldError{wrong.Field, wrong.Value, "it must be a text, or a list of them if there may be several"}
+	case errors.As(err, &wrong):
+		return errShape
+	case err != nil && strings.Contains(err.Error(), "unknown field"):
+		return fmt.Errorf("%w; there is backends for all, and for one: %s", err, strings.Join(fieldNames, ", "))
+	case err != nil:
+		return fmt.Errorf("it is not JSON: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("it is not JSON: there is something after its end")
+	}
+	return nil
+}
+
+func yamlEntries(content []byte) ([]entry, error) {
+	d := yaml.NewDecoder(bytes.NewReader(content))
+	var document, more yaml.Node
+	if err := d.Decode(&document); errors.Is(err, io.EOF) {
+		return nil, errShape
+	} else if err != nil {
+		return nil, fmt.Errorf("it is not YAML: %w", err)
+	}
+	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("it must be one YAML document, and no more: line %d", max(more.Line, 1))
+	}
+	list := resolved(document.Content[0])
+	if list.Kind == yaml.MappingNode {
+		if err := checkFields(list, []string{"backends"}); err != nil {
+			return nil, err
+		}
+		if len(list.Content) == 2 {
+			list = resolved(list.Content[1])
+		}
+	}
+	if list.Kind != yaml.SequenceNode {
+		return nil, errShape
+	}
+	entries := make([]entry, len(list.Content))
+	for i, n := range list.Content {
+		n = resolved(n)
+		switch n.Kind {
+		case yaml.ScalarNode:
+			entries[i].text = n.Value
+		case yaml.MappingNode:
+			entries[i].fields = func(f *fileFields) error {
+				if err := checkFields(n, fieldNames); err != nil {
+					return err
+				}
+				var wrong *yaml.TypeError
+				if err := n.Decode(f); errors.As(err, &wrong) {
+					return fmt.Errorf("%w: %s", ErrBackend, strings.Join(wrong.Errors, "; "))
+				} else if err != nil {
+					return err
+				}
+				return nil
+			}
+		default:
+			return nil, fmt.Errorf("backends[%d]: line %d: %w: it must be a text or a mapping", i, n.Line, ErrBackend)
+		}
+	}
+	return entries, nil
+}
+
+// resolved returns what an alias stands for.
+func resolved(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
+}
+
+// checkFields refuses fields that are not known, which [yaml.Node.Decode] does not.
+func checkFields(mapping *yaml.Node, known []string) error {
+	for i := 0; i < len(mapping.Content); i += 2 {
+		if key := mapping.Content[i]; !slices.Contains(known, key.Value) {
+			return fmt.Errorf("line %d: unknown field %q; there is %s", key.Line, key.Value, strings.Join(known, ", "))
+		}
+	}
+	return nil
+}
