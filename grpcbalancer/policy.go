@@ -26,6 +26,9 @@ type builder struct {
 func (b builder) Name() string { return b.name }
 
 func (builder) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balancer.Balancer {
+	if opts.CustomUserAgent == collecting {
+		return &collector{cc: cc}
+	}
 	p := &policy{
 		cc:       cc,
 		opts:     opts,
