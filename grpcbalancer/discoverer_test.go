@@ -140,7 +140,6 @@ func TestWhatAResolverSays(t *testing.T) {
 
 		// Addresses count if there are no endpoints, with the attributes they bring.
 		keyed := endpoint("k", 3, "c:1")
-		//lint:ignore SA1019 resolvers without endpoints use it
 		addresses := []resolver.Address{{Addr: "b:1"}, {Addr: "c:1", BalancerAttributes: keyed.Attributes}}
 		require.NoError(t, s.cc.UpdateState(resolver.State{Addresses: addresses}))
 		want := []httpbalancer.Backend{{Name: "b:1", URL: "http://b:1", Weight: 1}, {Name: "k", URL: "http://c:1", Weight: 3}}
