@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/resolver"
+	_ "google.golang.org/grpc/xds" // its policies
 
 	"github.com/maglev-lb/maglev/httpbalancer"
 )
@@ -173,10 +174,12 @@ func TestServiceConfigsWithoutBackends(t *testing.T) {
 	for config, want := range map[string]string{
 		`{}`: "the resolver has returned no endpoints with addresses",
 		`[]`: "the service config: json: cannot unmarshal",
-		`{"loadBalancingConfig":[{"mine":{}},{"yours":{}}]}`:       "the service config has none but policies that are not registered: mine, yours; import",
-		`{"loadBalancingConfig":[{"mine":{}},{"round_robin":{}}]}`: "round_robin: no children to pick from",
-		`{"loadBalancingConfig":[{"maglev":{}}]}`:                  "the resolver has returned no endpoints with addresses",
-		`{"loadBalancingConfig":[{"maglev":{"tableSize":4}}]}`:     "tableSize 4",
+		`{"loadBalancingConfig":[{"mine":{}},{"yours":{}}]}`:                                                                                  "the service config has none but policies that are not registered: mine, yours; import",
+		`{"loadBalancingConfig":[{"mine":{}},{"round_robin":{}}]}`:                                                                            "round_robin: no children to pick from",
+		`{"loadBalancingConfig":[{"maglev":{}}]}`:                                                                                             "the resolver has returned no endpoints with addresses",
+		`{"loadBalancingConfig":[{"maglev":{"tableSize":4}}]}`:                                                                                "tableSize 4",
+		`{"loadBalancingConfig":[{"xds_cluster_manager_experimental":{"children":{"cluster:b":{},"cluster:a":{}}}}]}`:                         "xDS routes to 2 clusters (cluster:a, cluster:b); there must be one",
+		`{"loadBalancingConfig":[{"xds_cluster_manager_experimental":{"children":{"cluster:a":{"childPolicy":[{"cds_experimental":{}}]}}}}]}`: "cluster:a: bad resolver state",
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s, _, end := discover(t)
