@@ -91,7 +91,7 @@ func (t *tree) update(config string, s resolver.State, say func([]resolver.Endpo
 	if t.closed {
 		return nil
 	}
-	c, err := chosen(config)
+	c, err := policyOf(config)
 	if err != nil {
 		say(nil, err)
 		return err
@@ -139,9 +139,9 @@ type chosenPolicy struct {
 // calls may be routed to.
 const clusterManager = "xds_cluster_manager_experimental"
 
-// chosen returns the policy of a service config, and of an xDS resolver's that of its one
+// policyOf returns the policy of a service config, and of an xDS resolver's that of its one
 // cluster.
-func chosen(config string) (chosenPolicy, error) {
+func policyOf(config string) (chosenPolicy, error) {
 	type policies []map[string]json.RawMessage
 	var c chosenPolicy
 	var sc struct {

@@ -202,8 +202,8 @@ func TestUpdatesWhileChannelsClose(t *testing.T) {
 
 func TestAuthoritiesOfManualTargets(t *testing.T) {
 	ca := newAuthority(t)
-	named := "127.0.0.1:" + ca.serve(t, "127.0.0.1:0", "cache.example")
-	own := "127.0.0.1:" + ca.serve(t, "127.0.0.1:0", "127.0.0.1")
+	named := "127.0.0.1:" + ca.port(t, "127.0.0.1:0", "cache.example")
+	own := "127.0.0.1:" + ca.port(t, "127.0.0.1:0", "127.0.0.1")
 	for _, c := range []struct{ target, addr, want string }{
 		{"maglev-manual:///cache.example", named, "cache.example"},
 		{"maglev-manual:///cache.example:80", named, "cache.example:80"},

@@ -1,17 +1,10 @@
 package grpcbalancer_test
 
 import (
-	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"math/big"
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
@@ -23,62 +16,10 @@ import (
 	"github.com/maglev-lb/maglev/grpcbalancer"
 )
 
-// An authority issues certificates.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pool *x509.CertPool
-}
-
-func newAuthority(t testing.TB) *authority {
+// port starts a server with a certificate for a name, and returns its port.
+func (a *authority) port(t testing.TB, addr, name string) string {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	require.NoError(t, err)
-	cert, err := x509.ParseCertificate(der)
-	require.NoError(t, err)
-	pool := x509.NewCertPool()
-	pool.AddCert(cert)
-	return &authority{cert, key, pool}
-}
-
-// issue returns a certificate for one name or IP address alone.
-func (a *authority) issue(t testing.TB, name string) tls.Certificate {
-	t.Helper()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), NotAfter: time.Now().Add(time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	if ip := net.ParseIP(name); ip != nil {
-		template.IPAddresses = []net.IP{ip}
-	} else {
-		template.DNSNames = []string{name}
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
-	require.NoError(t, err)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-}
-
-// serve starts a server that has a certificate for a name, asks clients for one, and
-// sends back the :authority of each call. It returns its port.
-func (a *authority) serve(t testing.TB, addr, name string) string {
-	t.Helper()
-	echo := func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-		md, _ := metadata.FromIncomingContext(ctx)
-		_ = grpc.SetHeader(ctx, metadata.Pairs("authority", md[":authority"][0])) // before the response
-		return handle(ctx, req)
-	}
-	s := serve(t, addr, grpc.UnaryInterceptor(echo), grpc.Creds(credentials.NewTLS(&tls.Config{
-		Certificates: []tls.Certificate{a.issue(t, name)}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: a.pool,
-	})))
-	_, port, err := net.SplitHostPort(s.addr)
+	_, port, err := net.SplitHostPort(a.serve(t, addr, name).addr)
 	require.NoError(t, err)
 	return port
 }
@@ -89,7 +30,7 @@ func (a *authority) dial(t testing.TB, target, serverName string, opts ...grpc.D
 	cc, err := grpc.NewClient(target, append([]grpc.DialOption{
 		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"maglev":{}}]}`),
 		grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
-			Certificates: []tls.Certificate{a.issue(t, "client.example")}, RootCAs: a.pool, ServerName: serverName,
+			Certificates: []tls.Certificate{a.issue(t, "client.example")}, RootCAs: a.pool(), ServerName: serverName,
 		})),
 	}, opts...)...)
 	require.NoError(t, err)
@@ -106,7 +47,7 @@ func (c *client) authorities(t testing.TB, n int) map[string]bool {
 		var header metadata.MD
 		_, err := c.call(grpcbalancer.WithHash(short(t), i*0x9E3779B97F4A7C15), grpc.Header(&header))
 		require.NoError(t, err)
-		all[header.Get("authority")[0]] = true
+		all[header.Get("x-authority")[0]] = true
 	}
 	return all
 }
@@ -114,9 +55,9 @@ func (c *client) authorities(t testing.TB, n int) map[string]bool {
 // A target without a name has each backend prove that it is what its address says.
 func TestBackendsAreTheirOwnNames(t *testing.T) {
 	ca := newAuthority(t)
-	ip := "127.0.0.1:" + ca.serve(t, "127.0.0.1:0", "127.0.0.1")
-	host := "localhost:" + ca.serve(t, "localhost:0", "localhost")
-	named := "127.0.0.1:" + ca.serve(t, "127.0.0.1:0", "cache-b.example")
+	ip := "127.0.0.1:" + ca.port(t, "127.0.0.1:0", "127.0.0.1")
+	host := "localhost:" + ca.port(t, "localhost:0", "localhost")
+	named := "127.0.0.1:" + ca.port(t, "127.0.0.1:0", "cache-b.example")
 	c := ca.dial(t, "maglev:///"+ip+","+host+","+named+";name=cache-b.example", "")
 	require.Equal(t, map[string]bool{ip: true, host: true, "cache-b.example": true}, c.authorities(t, 3))
 
@@ -132,7 +73,7 @@ func TestBackendsAreTheirOwnNames(t *testing.T) {
 // are that.
 func TestBackendsHaveTheNameOfTheTarget(t *testing.T) {
 	ca := newAuthority(t)
-	list := "/127.0.0.1:" + ca.serve(t, "127.0.0.1:0", "cache.example") + ",127.0.0.1:" + ca.serve(t, "127.0.0.1:0", "cache.example")
+	list := "/127.0.0.1:" + ca.port(t, "127.0.0.1:0", "cache.example") + ",127.0.0.1:" + ca.port(t, "127.0.0.1:0", "cache.example")
 	for want, c := range map[string]*client{
 		"cache.example:443": ca.dial(t, "maglev://cache.example:443"+list, ""),
 		"cache.example":     ca.dial(t, "maglev://"+list, "", grpc.WithAuthority("cache.example")),
