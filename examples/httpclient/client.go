@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"github.com/maglev-lb/maglev/examples/internal/lookup"
 	"github.com/maglev-lb/maglev/hashpolicy"
 	"github.com/maglev-lb/maglev/httpbalancer"
 )
@@ -42,7 +43,7 @@ func newRoundRobin(f *fleet) *spread {
 	}}
 }
 
-func plainTransport() *http.Transport { return &http.Transport{MaxIdleConnsPerHost: most} }
+func plainTransport() *http.Transport { return &http.Transport{MaxIdleConnsPerHost: lookup.Most} }
 
 func newBalancer(f *fleet) (*httpbalancer.Transport, error) {
 	return httpbalancer.New(httpbalancer.Options{
@@ -51,7 +52,7 @@ func newBalancer(f *fleet) (*httpbalancer.Transport, error) {
 		Retry: httpbalancer.Retry{
 			// All requests under way may be at the server that is killed. The
 			// default would let 3 of them be tried again at a time.
-			Budget: httpbalancer.Budget{Min: most},
+			Budget: httpbalancer.Budget{Min: lookup.Most},
 		},
 	})
 }
@@ -61,7 +62,7 @@ func newBalancer(f *fleet) (*httpbalancer.Transport, error) {
 func backends(f *fleet) []httpbalancer.Backend {
 	all := make([]httpbalancer.Backend, len(f.servers))
 	for i, s := range f.servers {
-		all[i] = httpbalancer.Backend{Name: s.name, URL: "http://" + s.addr}
+		all[i] = httpbalancer.Backend{Name: s.Name, URL: "http://" + s.addr}
 	}
 	return all
 }

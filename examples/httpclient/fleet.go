@@ -6,12 +6,9 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sync/atomic"
-	"time"
-)
 
-// queryTime is what a query of the database costs.
-const queryTime = 8 * time.Millisecond
+	"github.com/maglev-lb/maglev/examples/internal/lookup"
+)
 
 // The headers of requests and responses.
 const (
@@ -20,99 +17,66 @@ const (
 	cacheHeader  = "X-Cache"  // hit or miss
 )
 
-// A database takes its time, and counts.
-type database struct{ queries atomic.Int64 }
-
-func (d *database) query(key string) string {
-	d.queries.Add(1)
-	time.Sleep(queryTime) // stands in for the work
-	return valueOf(key)
-}
-
-// valueOf is what the database has for a key.
-func valueOf(key string) string { return "the value of " + key }
-
-// A fleet is a set of servers over one database.
+// A fleet is a set of HTTP servers over one database.
 type fleet struct {
-	database database
-	servers  []*server
-	capacity int // of each server's cache
+	*lookup.Fleet
+	servers []*server
 }
 
-// A server answers lookups from its cache, and else from the database.
 type server struct {
-	http.Server
-	name, addr   string
-	killed       bool
-	cache        *cache
-	served, hits atomic.Int64
+	*lookup.Server
+	http http.Server
+	addr string
 }
 
-func startFleet(servers, capacity int) (*fleet, error) {
-	f := &fleet{capacity: capacity}
-	for range servers {
-		if _, err := f.add(); err != nil {
+func startFleet(s lookup.Settings) (*fleet, error) {
+	f := &fleet{Fleet: lookup.NewFleet(s, lookup.QueryTime)}
+	for range s.Servers {
+		if err := f.add(); err != nil {
 			return nil, errors.Join(err, f.close())
 		}
 	}
 	return f, nil
 }
 
-// nameOf names the i-th server.
-func nameOf(i int) string { return fmt.Sprintf("lookup-%d", i+1) }
-
 // add starts one more server.
-func (f *fleet) add() (*server, error) {
+func (f *fleet) add() error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("starting a server on loopback: %w", err)
+		return fmt.Errorf("starting a server on loopback: %w", err)
 	}
-	s := &server{
-		name:  nameOf(len(f.servers)),
-		addr:  listener.Addr().String(),
-		cache: newCache(f.capacity),
-	}
-	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.served.Add(1)
-		key := r.Header.Get(keyHeader)
-		value, ok := s.cache.get(key)
-		from := "hit"
-		if ok {
-			s.hits.Add(1)
-		} else {
-			from, value = "miss", f.database.query(key)
-			s.cache.put(key, value)
-		}
-		w.Header().Set(serverHeader, s.name)
-		w.Header().Set(cacheHeader, from)
-		_, _ = io.WriteString(w, value) // a client that has gone needs no answer
-	})
-	go func() { _ = s.Serve(listener) }() // returns once the server is closed
+	s := &server{Server: f.Add(), addr: listener.Addr().String()}
+	s.http.Handler = http.HandlerFunc(s.lookup)
+	go func() { _ = s.http.Serve(listener) }() // returns once the server is closed
 	f.servers = append(f.servers, s)
-	return s, nil
+	return nil
+}
+
+func (s *server) lookup(w http.ResponseWriter, r *http.Request) {
+	value, hit := s.Answer(r.Header.Get(keyHeader))
+	from := "miss"
+	if hit {
+		from = "hit"
+	}
+	w.Header().Set(serverHeader, s.Name)
+	w.Header().Set(cacheHeader, from)
+	_, _ = io.WriteString(w, value) // a client that has gone needs no answer
 }
 
 // kill closes a server with whatever it is doing: requests under way get no
 // answer, and new ones no connection.
-func (f *fleet) kill(s *server) error {
-	s.killed = true
-	if err := s.Close(); err != nil {
-		return fmt.Errorf("killing %s: %w", s.name, err)
+func (s *server) kill() error {
+	s.Killed = true
+	if err := s.http.Close(); err != nil {
+		return fmt.Errorf("killing %s: %w", s.Name, err)
 	}
 	return nil
-}
-
-// clear empties the caches.
-func (f *fleet) clear() {
-	for _, s := range f.servers {
-		s.cache.clear()
-	}
 }
 
 func (f *fleet) close() error {
 	var errs []error
 	for _, s := range f.servers {
-		errs = append(errs, s.Close())
+		errs = append(errs, s.http.Close())
 	}
 	return errors.Join(errs...)
 }

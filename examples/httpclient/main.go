@@ -19,6 +19,8 @@ import (
 	"net"
 	"os"
 	"os/signal"
+
+	"github.com/maglev-lb/maglev/examples/internal/lookup"
 )
 
 // errUsage: the command line was wrong, and what is right has been said.
@@ -52,7 +54,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		defer listener.Close()
 	}
-	p, err := newPlay(s)
+	p, err := newPlay(s.Settings)
 	if err != nil {
 		return err
 	}
@@ -72,25 +74,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // settings are what the command line says.
 type settings struct {
-	keys, requests, servers int
-	serve                   string // an address, "" not to
+	lookup.Settings
+	serve string // an address, "" not to
 }
-
-// What each flag takes. One server is killed, so one more has to be there; and
-// the program should end within seconds, or at least minutes.
-const (
-	minServers, maxServers   = 2, 64
-	maxKeys                  = 100_000
-	minRequests, maxRequests = 100, 1_000_000
-)
 
 func parse(args []string, stderr io.Writer) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("httpclient", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.IntVar(&s.keys, "keys", 1000, fmt.Sprintf("how many keys there are, from the number of servers to %d", maxKeys))
-	flags.IntVar(&s.requests, "requests", 3000, fmt.Sprintf("how many requests are measured at a time, from %d to %d", minRequests, maxRequests))
-	flags.IntVar(&s.servers, "servers", 8, fmt.Sprintf("how many servers there are, from %d to %d", minServers, maxServers))
+	s.Flags(flags)
 	flags.StringVar(&s.serve, "serve", "", "go on after the report, and show the client's state at this loopback `ADDR`,\nsuch as 127.0.0.1:8080")
 	flags.Usage = func() {
 		fmt.Fprintln(stderr, "Usage: httpclient [-keys N] [-requests N] [-servers N] [-serve ADDR]\n\n"+
@@ -115,15 +107,8 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 }
 
 func (s *settings) check() error {
-	switch {
-	case s.servers < minServers || s.servers > maxServers:
-		return fmt.Errorf("-servers %d: it must be from %d to %d", s.servers, minServers, maxServers)
-	case s.keys < s.servers || s.keys > maxKeys:
-		return fmt.Errorf("-keys %d: it must be from %d, the number of servers, to %d", s.keys, s.servers, maxKeys)
-	case s.requests < minRequests || s.requests > maxRequests:
-		return fmt.Errorf("-requests %d: it must be from %d to %d", s.requests, minRequests, maxRequests)
-	case s.serve == "":
-		return nil
+	if err := s.Check(); err != nil || s.serve == "" {
+		return err
 	}
 	host, _, err := net.SplitHostPort(s.serve)
 	if err != nil {
@@ -134,7 +119,3 @@ func (s *settings) check() error {
 	}
 	return nil
 }
-
-// capacity is how many keys a server's cache holds: its share of them, and a
-// quarter more, as shares are not quite even.
-func (s *settings) capacity() int { return (s.keys*5 + s.servers*4 - 1) / (s.servers * 4) }

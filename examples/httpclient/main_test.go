@@ -8,7 +8,6 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,10 +17,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/maglev-lb/maglev"
+	"github.com/maglev-lb/maglev/examples/internal/lookup"
 )
 
 // usual are the settings without flags.
-var usual = settings{keys: 1000, requests: 3000, servers: 8}
+var usual = lookup.Settings{Keys: 1000, Requests: 3000, Servers: 8}
 
 // usualFigures are theirs, which take a race detector some seconds.
 var usualFigures = sync.OnceValues(func() (*figures, error) {
@@ -43,33 +43,33 @@ func TestHitRates(t *testing.T) {
 	// What a cache holds before a request does not depend on the request's
 	// key: whichever keys they are, the most popular ones have the best chance.
 	best, all := 0.0, 0.0
-	for rank := range usual.keys {
+	for rank := range usual.Keys {
 		p := math.Pow(10+float64(rank), -1.01)
 		all += p
-		if rank < usual.capacity() {
+		if rank < usual.Capacity() {
 			best += p
 		}
 	}
 	best /= all
 	// Hits are at most binomial; five standard deviations are exceeded once in
 	// millions.
-	slack := 5 * math.Sqrt(best*(1-best)/float64(usual.requests))
-	require.InDelta(t, best, float64(f.popular)/float64(usual.requests), slack)
+	slack := 5 * math.Sqrt(best*(1-best)/float64(usual.Requests))
+	require.InDelta(t, best, float64(f.popular)/float64(usual.Requests), slack)
 	for _, c := range f.clients[:2] {
-		require.Less(t, c.hitRate(), best+slack, c.name)
-		require.Equal(t, usual.requests-c.hits, c.queries, c.name)
+		require.Less(t, c.HitRate(), best+slack, c.name)
+		require.Equal(t, usual.Requests-c.Hits, c.Queries, c.name)
 	}
 
 	ours := f.clients[2]
 	require.Equal(t, byKey, ours.name)
 	// Each server's keys fit into its cache, so after the first time none is
 	// ever missed.
-	for _, n := range keysOfServers(t, usual.servers) {
-		require.LessOrEqual(t, n, usual.capacity())
+	for _, n := range keysOfServers(t, usual.Servers) {
+		require.LessOrEqual(t, n, usual.Capacity())
 	}
-	require.Equal(t, usual.requests, ours.hits)
-	require.Zero(t, ours.queries)
-	require.Greater(t, ours.hitRate(), f.clients[0].hitRate()+1-best-slack)
+	require.Equal(t, usual.Requests, ours.Hits)
+	require.Zero(t, ours.Queries)
+	require.Greater(t, ours.HitRate(), f.clients[0].HitRate()+1-best-slack)
 }
 
 // keysOfServers returns how many of the keys a table gives to each server.
@@ -77,7 +77,7 @@ func keysOfServers(t *testing.T, servers int) map[string]int {
 	t.Helper()
 	f := fleet{}
 	for i := range servers {
-		f.servers = append(f.servers, &server{name: nameOf(i)})
+		f.servers = append(f.servers, &server{Server: &lookup.Server{Name: lookup.NameOf(i)}})
 	}
 	var names []maglev.Backend
 	for _, b := range backends(&f) {
@@ -86,7 +86,7 @@ func keysOfServers(t *testing.T, servers int) map[string]int {
 	table, err := maglev.New(names, maglev.Options{})
 	require.NoError(t, err)
 	counts := make(map[string]int)
-	for _, key := range everyKey(usual.keys) {
+	for _, key := range lookup.EveryKey(usual.Keys) {
 		counts[table.Backend(table.LookupString(key)).Name]++
 	}
 	return counts
@@ -95,29 +95,31 @@ func keysOfServers(t *testing.T, servers int) map[string]int {
 func TestKilledServer(t *testing.T) {
 	f, err := usualFigures()
 	require.NoError(t, err)
-	require.Zero(t, f.kill.failed)
-	require.NoError(t, f.kill.firstError)
+	require.Zero(t, f.kill.Failed)
+	require.NoError(t, f.kill.FirstError)
 	require.NotZero(t, f.retries)
-	require.Equal(t, keysOfServers(t, usual.servers)[f.kill.server], f.kill.own)
-	require.Equal(t, f.kill.own, f.kill.ownMoved)
-	require.Zero(t, f.kill.othersMoved)
-	require.Equal(t, usual.keys, f.kill.own+f.kill.others)
-	require.Equal(t, 1.0, f.kill.before.hitRate())
-	require.Less(t, f.kill.after.hitRate(), 1.0)
+	moves := f.kill.Lost()
+	require.Equal(t, keysOfServers(t, usual.Servers)[f.kill.Server], moves.Own)
+	require.Equal(t, moves.Own, moves.OwnMoved)
+	require.Zero(t, moves.OthersMoved)
+	require.Equal(t, usual.Keys, moves.Own+moves.Others)
+	require.Equal(t, 1.0, f.kill.Before.HitRate())
+	require.Less(t, f.kill.After.HitRate(), 1.0)
 }
 
 func TestAddedServer(t *testing.T) {
 	f, err := usualFigures()
 	require.NoError(t, err)
-	require.Zero(t, f.add.failed)
-	require.NoError(t, f.add.firstError)
-	require.Equal(t, f.add.own, f.add.ownMoved)
+	require.Zero(t, f.add.Failed)
+	require.NoError(t, f.add.FirstError)
+	moves := f.add.Gained()
+	require.Equal(t, moves.Own, moves.OwnMoved)
 	// As many servers as before the kill are alive; five standard deviations.
-	p := 1 / float64(usual.servers)
-	require.InDelta(t, p*float64(usual.keys), f.add.own, 5*math.Sqrt(p*(1-p)*float64(usual.keys)))
+	p := 1 / float64(usual.Servers)
+	require.InDelta(t, p*float64(usual.Keys), moves.Own, 5*math.Sqrt(p*(1-p)*float64(usual.Keys)))
 	// Slots that move without need, 0.5 % of a table of 9, and the keys of the
 	// server that is down, for which the order of the others may change.
-	require.Less(t, f.add.othersMoved, usual.keys/50)
+	require.Less(t, moves.OthersMoved, usual.Keys/50)
 }
 
 func TestBothSidesCountTheSame(t *testing.T) {
@@ -125,60 +127,30 @@ func TestBothSidesCountTheSame(t *testing.T) {
 	require.NoError(t, err)
 	// Three times all keys and requests, twice more the requests, with all keys
 	// before and after.
-	require.Equal(t, 3*(1000+3000)+2*(1000+3000+1000), f.sums.answers)
-	require.Equal(t, f.sums.answers+f.sums.cut, f.sums.served)
-	require.Equal(t, f.sums.misses, f.sums.queries)
-	require.Equal(t, f.sums.served, f.sums.misses+f.sums.hits)
-}
-
-func TestMiscountIsAnError(t *testing.T) {
-	for name, test := range map[string]struct {
-		miscount func(p *play)
-		want     string
-	}{
-		"a request more": {func(p *play) { p.fleet.servers[0].served.Add(1) }, "lookup-1 has served"},
-		"a request less": {func(p *play) { p.fleet.servers[1].served.Add(-1) }, "lookup-2 has served"},
-		"a hit more":     {func(p *play) { p.fleet.servers[1].hits.Add(1) }, "lookup-2 has served"},
-		"a query more":   {func(p *play) { p.fleet.database.queries.Add(1) }, "the caches have missed 10 times, and the database has had 11 queries"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p, err := newPlay(settings{keys: 10, requests: 100, servers: 2})
-			require.NoError(t, err)
-			defer p.close()
-			_, err = p.askForAll(t.Context(), p.balancer)
-			require.NoError(t, err)
-			_, err = p.sums()
-			require.NoError(t, err)
-			test.miscount(p)
-			_, err = p.sums()
-			require.ErrorContains(t, err, test.want)
-		})
-	}
-}
-
-func TestWrongAnswerIsAFailure(t *testing.T) {
-	p, err := newPlay(settings{keys: 10, requests: 100, servers: 2})
-	require.NoError(t, err)
-	defer p.close()
-	for _, s := range p.fleet.servers {
-		s.cache.put(keyOf(3), valueOf(keyOf(4)))
-	}
-	outcomes, err := p.send(t.Context(), p.balancer, []string{keyOf(3)}, 1, 0, nil)
-	require.NoError(t, err)
-	require.ErrorContains(t, firstError(outcomes), `key "user-000003": the answer is "the value of user-000004"`)
+	require.Equal(t, 3*(1000+3000)+2*(1000+3000+1000), f.sums.Answers)
+	require.Equal(t, f.sums.Answers+f.sums.Cut, f.sums.Served)
+	require.Equal(t, f.sums.Misses, f.sums.Queries)
+	require.Equal(t, f.sums.Served, f.sums.Misses+f.sums.Hits)
 }
 
 func TestClaimsThatDoNotHold(t *testing.T) {
-	held := figures{kill: change{server: "lookup-1", own: 9, ownMoved: 9}, add: change{server: "lookup-3"}}
-	require.NoError(t, held.check())
+	// Three keys, of which the first has lost its server, and the second has one that
+	// is new.
+	held := func() *figures {
+		return &figures{
+			kill: &lookup.Change{Server: "lookup-1", Old: []string{"lookup-1", "lookup-2", "lookup-2"}, Now: []string{"lookup-2", "lookup-2", "lookup-2"}},
+			add:  &lookup.Change{Server: "lookup-3", Old: []string{"lookup-2", "lookup-2", "lookup-2"}, Now: []string{"lookup-2", "lookup-3", "lookup-2"}},
+		}
+	}
+	require.NoError(t, held().check())
 	for want, breaks := range map[string]func(f *figures){
-		"2 requests failed as lookup-1 changed: gone":                   func(f *figures) { f.kill.failed, f.kill.firstError = 2, errors.New("gone") },
-		"of the 9 keys that lookup-1 had to lose or gain, 8 have moved": func(f *figures) { f.kill.ownMoved = 8 },
-		"1 keys of servers that were not killed have moved":             func(f *figures) { f.kill.othersMoved = 1 },
-		"of the 5 keys that lookup-3 had to lose or gain, 0 have moved": func(f *figures) { f.add.own = 5 },
+		"2 requests failed as lookup-1 changed: gone":                   func(f *figures) { f.kill.Failed, f.kill.FirstError = 2, errors.New("gone") },
+		"of the 1 keys that lookup-1 had to lose or gain, 0 have moved": func(f *figures) { f.kill.Now[0] = "lookup-1" },
+		"1 keys of servers that were not killed have moved":             func(f *figures) { f.kill.Now[2] = "lookup-1" },
+		"of the 2 keys that lookup-3 had to lose or gain, 1 have moved": func(f *figures) { f.add.Old[0], f.add.Now[0] = "lookup-3", "lookup-3" },
 	} {
-		f := held
-		breaks(&f)
+		f := held()
+		breaks(f)
 		require.EqualError(t, f.check(), want)
 	}
 }
@@ -286,35 +258,8 @@ func TestOutputThatFails(t *testing.T) {
 	require.ErrorContains(t, run(t.Context(), args, full{}, io.Discard), "writing the report: no space left")
 }
 
-func TestCacheKeepsWhatWasAskedForLast(t *testing.T) {
-	c := newCache(2)
-	c.put("a", "1")
-	c.put("b", "2")
-	_, ok := c.get("a")
-	require.True(t, ok)
-	c.put("c", "3") // in place of b
-	c.put("c", "4")
-	held := func(key string) bool { _, ok := c.get(key); return ok }
-	require.True(t, held("a"))
-	require.False(t, held("b"))
-	value, _ := c.get("c")
-	require.Equal(t, "4", value)
-	c.clear()
-	require.False(t, held("a"))
-}
-
-func TestTheSameKeysInEveryRun(t *testing.T) {
-	draw := func(seed uint64) []string { return newPopularity(1000, seed).draw(100) }
-	require.Equal(t, draw(killSeed), draw(killSeed))
-	require.NotEqual(t, draw(killSeed), draw(addSeed))
-
-	all := everyKey(3)
-	require.Equal(t, []string{"user-000002", "user-000001", "user-000000"}, all)
-	require.True(t, slices.IsSortedFunc(all, func(a, b string) int { return strings.Compare(b, a) }))
-}
-
 func TestDefaultsAreTheUsualSettings(t *testing.T) {
 	s, err := parse(nil, io.Discard)
 	require.NoError(t, err)
-	require.Equal(t, usual, s)
+	require.Equal(t, settings{Settings: usual}, s)
 }

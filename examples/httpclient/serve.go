@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/maglev-lb/maglev/examples/internal/lookup"
 )
 
 // pause is the time between two requests of serve.
@@ -24,8 +26,7 @@ func (p *play) serve(ctx context.Context, listener net.Listener, stdout io.Write
 	if err != nil {
 		return errors.Join(fmt.Errorf("writing the report: %w", err), server.Close())
 	}
-	client := &http.Client{Transport: p.balancer, Timeout: 10 * time.Second}
-	keys := newPopularity(p.keys, serveSeed)
+	ask, keys := askVia(p.balancer), lookup.NewPopularity(p.Keys, serveSeed)
 	ticker := time.NewTicker(pause)
 	defer ticker.Stop()
 	for {
@@ -35,8 +36,8 @@ func (p *play) serve(ctx context.Context, listener net.Listener, stdout io.Write
 		case err := <-served:
 			return fmt.Errorf("-serve: %w", err)
 		case <-ticker.C:
-			if o := sendOne(ctx, client, keys.draw(1)[0]); o.err != nil && ctx.Err() == nil {
-				return errors.Join(o.err, server.Close())
+			if o := ask.One(ctx, keys.Draw(1)[0]); o.Err != nil && ctx.Err() == nil {
+				return errors.Join(o.Err, server.Close())
 			}
 		}
 	}
