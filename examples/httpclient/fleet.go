@@ -30,7 +30,7 @@ type server struct {
 }
 
 func startFleet(s lookup.Settings) (*fleet, error) {
-	f := &fleet{Fleet: lookup.NewFleet(s, lookup.QueryTime)}
+	f := &fleet{Fleet: lookup.NewFleet(s)}
 	for range s.Servers {
 		if err := f.add(); err != nil {
 			return nil, errors.Join(err, f.close())

@@ -5,7 +5,6 @@ package lookup
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -19,10 +18,9 @@ type Fleet struct {
 	answered map[string]*tally // by server, as the clients saw it
 }
 
-// NewFleet returns a fleet to which servers are added. What a query costs is usually
-// QueryTime.
-func NewFleet(s Settings, queryTime time.Duration) *Fleet {
-	return &Fleet{Settings: s, database: database{queryTime: queryTime}, answered: make(map[string]*tally)}
+// NewFleet returns a fleet to which servers are yet to be added.
+func NewFleet(s Settings) *Fleet {
+	return &Fleet{Settings: s, database: database{queryTime: QueryTime}, answered: make(map[string]*tally)}
 }
 
 // Add adds one more server.
@@ -43,9 +41,18 @@ func (f *Fleet) Send(ctx context.Context, ask Ask, keys []string, atOnce, at int
 	return outcomes, err
 }
 
-// AskForAll asks for each key once, in the order of EveryKey.
-func (f *Fleet) AskForAll(ctx context.Context, ask Ask) ([]Outcome, error) {
-	return f.Send(ctx, ask, EveryKey(f.Keys), Most, 0, nil)
+// AskForAll asks for each key once, in the order of EveryKey, and returns who has
+// answered. None may fail.
+func (f *Fleet) AskForAll(ctx context.Context, ask Ask) ([]string, error) {
+	outcomes, err := f.Send(ctx, ask, EveryKey(f.Keys), Most, 0, nil)
+	if err == nil {
+		err = firstError(outcomes)
+	}
+	names := make([]string, len(outcomes))
+	for i, o := range outcomes {
+		names[i] = o.Server
+	}
+	return names, err
 }
 
 // Compare measures a client, which must not fail. It begins with the caches as its own
@@ -62,7 +69,7 @@ func (f *Fleet) Compare(ctx context.Context, ask Ask, keys []string) (Summary, e
 	if err != nil {
 		return Summary{}, err
 	}
-	return f.summarize(outcomes, f.queries()-before), FirstError(outcomes)
+	return f.summarize(outcomes, f.queries()-before), firstError(outcomes)
 }
 
 // A Change is what became of requests and keys when the servers changed.
@@ -70,7 +77,7 @@ type Change struct {
 	Server        string  // that was killed or added
 	Before, After Summary // of requests that had ended when it was done, and of the others
 	Failed        int     // requests of Before and After
-	FirstError    error   // of any request
+	FirstError    error   // of them
 
 	// Who has answered each key, in the order of EveryKey, before anything was done
 	// and afterwards.
@@ -116,20 +123,12 @@ func (f *Fleet) Change(ctx context.Context, ask Ask, server string, seed uint64,
 		Server:     server,
 		Before:     f.summarize(before, middle-begin),
 		After:      f.summarize(after, end-middle),
-		FirstError: errors.Join(FirstError(old), FirstError(outcomes), FirstError(now)),
-		Old:        whoHasAnswered(old),
-		Now:        whoHasAnswered(now),
+		FirstError: firstError(outcomes),
+		Old:        old,
+		Now:        now,
 	}
 	c.Failed = c.Before.Failed + c.After.Failed
 	return c, nil
-}
-
-func whoHasAnswered(outcomes []Outcome) []string {
-	names := make([]string, len(outcomes))
-	for i, o := range outcomes {
-		names[i] = o.Server
-	}
-	return names
 }
 
 // Moves says how many keys have moved, by whether they had to: those that the server

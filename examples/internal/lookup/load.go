@@ -82,7 +82,7 @@ type Summary struct {
 	Requests, Failed, Hits int
 	Queries                int // of the database, as it has counted them
 	Median, P99            time.Duration
-	MaxMean                float64 // requests of the server that had most, over the mean of all
+	MaxMean                float64 // of the requests that each server has answered
 }
 
 func summarize(outcomes []Outcome, queries, servers int) Summary {
@@ -104,19 +104,25 @@ func summarize(outcomes []Outcome, queries, servers int) Summary {
 	if len(took) > 0 {
 		s.Median, s.P99 = took[len(took)/2], took[len(took)*99/100]
 	}
-	most := 0
-	for _, n := range by {
-		most = max(most, n)
-	}
-	s.MaxMean = float64(most) * float64(servers) / float64(max(s.Requests-s.Failed, 1))
+	s.MaxMean = MaxMean(by, servers)
 	return s
+}
+
+// MaxMean returns what the one of n servers that has most has, over the mean of all: 1 is
+// even. It is 0 if nobody has anything.
+func MaxMean[K comparable](by map[K]int, n int) float64 {
+	most, sum := 0, 0
+	for _, has := range by {
+		most, sum = max(most, has), sum+has
+	}
+	return float64(most) * float64(n) / float64(max(sum, 1))
 }
 
 // HitRate is the share of requests that were answered from a cache.
 func (s Summary) HitRate() float64 { return float64(s.Hits) / float64(s.Requests) }
 
-// FirstError returns why the first request failed that did.
-func FirstError(outcomes []Outcome) error {
+// firstError returns why the first request failed that did.
+func firstError(outcomes []Outcome) error {
 	for _, o := range outcomes {
 		if o.Err != nil {
 			return o.Err
