@@ -77,7 +77,7 @@ func TestTheRingIsAnOrdinaryOne(t *testing.T) {
 	keys := lookup.EveryKey(10_000)
 	for _, n := range []int{usual.Servers, few, many} {
 		ours, worse := byRing(n, host).maxMean(keys), 0
-		const others = 40
+		const others = 20
 		for i := range others {
 			if byRing(n, func(j int) string { return fmt.Sprintf("10.%d.0.%d:50051", i+1, j+1) }).maxMean(keys) > ours {
 				worse++

@@ -32,13 +32,14 @@ func (p *page) compare(f *figures) {
 		p.Row(c.label, c.Summary, fmt.Sprint(c.Queries), lookup.Ms(c.Median), fmt.Sprintf("%.2f", c.MaxMean))
 	}
 	p.Line("   The %d most popular keys, as many as a cache holds, get %.1f %% of the", f.Capacity(), 100*float64(f.popular)/float64(f.Requests))
-	p.Line("   calls: a server that is asked for all keys cannot hit more often. max/mean is")
-	p.Line("   of the servers' loads: by the key it is above 1, as popular keys stay too.")
+	p.Line("   calls: a server that is asked for all keys cannot hit more often.")
+	p.Line("   max/mean: the busiest server's calls over the mean of all. By the key it is")
+	p.Line("   above 1, as a popular key stays at its server too.")
 }
 
 func (p *page) shares(s shares) {
 	const width = 24
-	p.Title("2  Where they send %d keys, without calls (# max/mean with %d servers)", shareKeys, many)
+	p.Title("2  Where policies send %d keys, without calls (# max/mean, %d servers)", shareKeys, many)
 	p.Line("   %-13s %-*s %12s %12s", "", width, "", fmt.Sprintf("%d servers", few), fmt.Sprintf("%d servers", many))
 	largest := max(s.ringHash.many, s.maglev.many, s.dice.many)
 	for _, row := range []struct {
@@ -66,7 +67,7 @@ func (p *page) back(f *figures) {
 	p.Title("4  %s is back under load, its cache empty", f.back.Server)
 	p.BeforeAndAfter(f.back)
 	m := f.back.Gained()
-	p.Line("   %d of %d calls failed. The first that it had came %d ms after its start:", f.back.Failed, f.Requests, f.waited.Milliseconds())
+	p.Line("   %d of %d calls failed. Its first one came %d ms after its start:", f.back.Failed, f.Requests, f.waited.Milliseconds())
 	p.Line("   the client tries to connect every %d ms or so.", patience.Milliseconds())
 	p.Line("   Keys that moved: %d back to it, %d between others.", m.OwnMoved, m.OthersMoved)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"google.golang.org/grpc/metadata"
 
@@ -22,32 +23,32 @@ type share struct{ few, many float64 }
 type shares struct{ ringHash, maglev, dice share }
 
 func measureShares(ctx context.Context) (shares, error) {
-	s := shares{dice: share{byDice(few), byDice(many)}}
+	s, keys := shares{dice: share{byDice(few), byDice(many)}}, lookup.EveryKey(shareKeys)
 	for _, of := range []struct {
 		policy
 		*share
 	}{{ringHash, &s.ringHash}, {maglevHash, &s.maglev}} {
 		var err error
-		if of.few, err = picks(ctx, of.policy, few); err != nil {
+		if of.few, err = picks(ctx, of.policy, few, keys); err != nil {
 			return s, err
 		}
-		if of.many, err = picks(ctx, of.policy, many); err != nil {
+		if of.many, err = picks(ctx, of.policy, many, keys); err != nil {
 			return s, err
 		}
 	}
 	return s, nil
 }
 
-// picks has a policy pick for each key once, as gRPC has it pick for calls, and
-// returns max/mean.
-func picks(ctx context.Context, p policy, servers int) (float64, error) {
+// picks has a policy pick for each key, as gRPC has it pick for calls, and returns
+// max/mean.
+func picks(ctx context.Context, p policy, servers int, keys []string) (float64, error) {
 	s, err := newStub(p, servers)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", p.label, err)
 	}
 	defer s.close()
 	by := make(map[string]int)
-	for _, key := range lookup.EveryKey(shareKeys) {
+	for _, key := range keys {
 		host, err := s.pick(metadata.AppendToOutgoingContext(ctx, keyHeader, key))
 		if err != nil {
 			return 0, fmt.Errorf("%s: key %q: %w", p.label, key, err)
@@ -64,11 +65,11 @@ const rolls = 10
 func byDice(servers int) float64 {
 	dice, sum := rand.New(rand.NewPCG(diceSeed, 0)), 0.0
 	for range rolls {
-		by := make(map[int]int)
+		by := make([]int, servers)
 		for range shareKeys {
 			by[dice.IntN(servers)]++
 		}
-		sum += lookup.MaxMean(by, servers)
+		sum += float64(slices.Max(by)) * float64(servers) / shareKeys
 	}
 	return sum / rolls
 }
