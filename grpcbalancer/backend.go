@@ -145,18 +145,22 @@ func checkAddress(address string) (string, error) {
 // checkHost returns an IP address or a name in its one form, false if it is neither.
 func checkHost(host string) (string, bool) {
 	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.String(), true
+		return ip.String(), ip.Zone() == "" || isName(ip.Zone())
 	}
+	return strings.ToLower(host), isName(host)
+}
+
+func isName(text string) bool {
 	named := false // by something other than punctuation
-	for i := range len(host) {
-		switch c := host[i]; {
+	for i := range len(text) {
+		switch c := text[i]; {
 		case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9':
 			named = true
 		case strings.IndexByte("-._", c) < 0:
-			return "", false
+			return false
 		}
 	}
-	return strings.ToLower(host), named
+	return named
 }
 
 // isServerName returns whether a text can be a server name: it is written into the header

@@ -125,7 +125,7 @@ func (d *discoverer) Discover(ctx context.Context, update func([]httpbalancer.Ba
 	// An error is one if nothing better follows at once: as a route turns from one
 	// cluster to another, there are two for a moment.
 	var overdue <-chan time.Time
-	again := time.After(pause())
+	again := time.After(untilAskedAgain())
 	for {
 		select {
 		case <-l.news:
@@ -149,15 +149,15 @@ func (d *discoverer) Discover(ctx context.Context, update func([]httpbalancer.Ba
 			return fmt.Errorf("grpcbalancer: FromResolver: %s: %w", d.target, err)
 		case <-again:
 			r.ResolveNow(resolver.ResolveNowOptions{})
-			again = time.After(pause())
+			again = time.After(untilAskedAgain())
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// pause is how long not to ask the resolver to look again.
-func pause() time.Duration { return 30*time.Second + rand.N(3*time.Second) }
+// untilAskedAgain is how long not to ask the resolver to look again.
+func untilAskedAgain() time.Duration { return 30*time.Second + rand.N(3*time.Second) }
 
 // backends returns endpoints as a Transport has them.
 func (d *discoverer) backends(endpoints []resolver.Endpoint, authority string) ([]httpbalancer.Backend, error) {

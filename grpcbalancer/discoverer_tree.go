@@ -79,7 +79,7 @@ type tree struct {
 	authority string
 
 	mu     sync.Mutex // makes calls of root one at a time
-	root   *root
+	root   *treeRoot
 	closed bool
 }
 
@@ -107,7 +107,7 @@ func (t *tree) update(config string, s resolver.State, say func([]resolver.Endpo
 		if t.root != nil {
 			t.root.balancer.Close()
 		}
-		t.root = &root{target: t.target.String(), policy: c.builder.Name(), cluster: c.cluster, say: say}
+		t.root = &treeRoot{target: t.target.String(), policy: c.builder.Name(), cluster: c.cluster, say: say}
 		t.root.balancer = c.builder.Build(t.root, balancer.BuildOptions{CustomUserAgent: collecting, Authority: t.authority, Target: t.target})
 	}
 	t.root.spoke.Store(false)
@@ -189,8 +189,8 @@ func policyOf(config string) (chosenPolicy, error) {
 	return c, choose(manager.Children[c.cluster].ChildPolicy)
 }
 
-// A root is the ClientConn of the topmost policy of a tree.
-type root struct {
+// A treeRoot is the ClientConn of the topmost policy of a tree.
+type treeRoot struct {
 	balancer.ClientConn
 	balancer        balancer.Balancer
 	target          string
@@ -201,7 +201,7 @@ type root struct {
 }
 
 // tell says what the tree has found, or what is wrong with the policy.
-func (r *root) tell(endpoints []resolver.Endpoint, err error) {
+func (r *treeRoot) tell(endpoints []resolver.Endpoint, err error) {
 	r.spoke.Store(true)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", cmp.Or(r.cluster, r.policy), err)
@@ -210,7 +210,7 @@ func (r *root) tell(endpoints []resolver.Endpoint, err error) {
 }
 
 // UpdateState is told of a new picker.
-func (r *root) UpdateState(s balancer.State) {
+func (r *treeRoot) UpdateState(s balancer.State) {
 	_, err := s.Picker.Pick(balancer.PickInfo{Ctx: context.Background()})
 	var found *collected
 	switch {
@@ -225,7 +225,7 @@ func (r *root) UpdateState(s balancer.State) {
 }
 
 // NewSubConn refuses to connect, which the policy of this package would not have asked for.
-func (r *root) NewSubConn([]resolver.Address, balancer.NewSubConnOptions) (balancer.SubConn, error) {
+func (r *treeRoot) NewSubConn([]resolver.Address, balancer.NewSubConnOptions) (balancer.SubConn, error) {
 	r.refused.Store(true)
 	r.tell(nil, errOther)
 	return nil, errOther
@@ -233,10 +233,10 @@ func (r *root) NewSubConn([]resolver.Address, balancer.NewSubConnOptions) (balan
 
 var errOther = fmt.Errorf("its load balancing policy is not %[1]s, or one that has a %[1]s for each locality; its load_balancing_policy must be a TypedStruct with the type URL type.googleapis.com/%[1]s", Name)
 
-func (r *root) Target() string                                     { return r.target }
-func (*root) ResolveNow(resolver.ResolveNowOptions)                {} // it is asked every 30 s
-func (*root) RemoveSubConn(balancer.SubConn)                       {}
-func (*root) UpdateAddresses(balancer.SubConn, []resolver.Address) {}
-func (*root) MetricsRecorder() estats.MetricsRecorder {
+func (r *treeRoot) Target() string                                     { return r.target }
+func (*treeRoot) ResolveNow(resolver.ResolveNowOptions)                {} // it is asked every 30 s
+func (*treeRoot) RemoveSubConn(balancer.SubConn)                       {}
+func (*treeRoot) UpdateAddresses(balancer.SubConn, []resolver.Address) {}
+func (*treeRoot) MetricsRecorder() estats.MetricsRecorder {
 	return estats.UnimplementedMetricsRecorder{}
 }

@@ -43,13 +43,13 @@ func (w *written) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// An entry of a file is a text, a backend in the syntax of targets, or has fields.
-type entry struct {
+// A fileEntry is a text, a backend in the syntax of targets, or has fields.
+type fileEntry struct {
 	text   string
 	fields func(*fileFields) error // nil if it is a text
 }
 
-func (e entry) backend() (Backend, error) {
+func (e fileEntry) backend() (Backend, error) {
 	if e.fields == nil {
 		return parseBackend(e.text)
 	}
@@ -69,20 +69,20 @@ func (e entry) backend() (Backend, error) {
 }
 
 // formats are how files are read, by the ends of their names.
-var formats = map[string]func(content []byte) ([]entry, error){
+var formats = map[string]func(content []byte) ([]fileEntry, error){
 	".json": jsonEntries,
 	".yaml": yamlEntries,
 	".yml":  yamlEntries,
 }
 
 // formatOf returns how a file is read, nil if its name does not say so.
-func formatOf(path string) func([]byte) ([]entry, error) {
+func formatOf(path string) func([]byte) ([]fileEntry, error) {
 	return formats[strings.ToLower(filepath.Ext(path))]
 }
 
 // parseFile returns the backends of the content of a file. Its errors name the entry, the
 // field, the value and what is allowed.
-func parseFile(content []byte, format func([]byte) ([]entry, error)) ([]Backend, error) {
+func parseFile(content []byte, format func([]byte) ([]fileEntry, error)) ([]Backend, error) {
 	entries, err := format(content)
 	if err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func parseFile(content []byte, format func([]byte) ([]entry, error)) ([]Backend,
 
 var errShape = errors.New(`it must be a list of backends, or an object with one as its field "backends"`)
 
-func jsonEntries(content []byte) ([]entry, error) {
+func jsonEntries(content []byte) ([]fileEntry, error) {
 	var list []json.RawMessage
 	content = bytes.TrimSpace(content)
 	switch {
@@ -123,7 +123,7 @@ func jsonEntries(content []byte) ([]entry, error) {
 	default:
 		return nil, errShape
 	}
-	entries := make([]entry, len(list))
+	entries := make([]fileEntry, len(list))
 	for i, raw := range list {
 		switch raw[0] {
 		case '"':
@@ -161,7 +161,7 @@ func strictJSON(raw []byte, into any) error {
 	return nil
 }
 
-func yamlEntries(content []byte) ([]entry, error) {
+func yamlEntries(content []byte) ([]fileEntry, error) {
 	d := yaml.NewDecoder(bytes.NewReader(content))
 	var document, more yaml.Node
 	if err := d.Decode(&document); errors.Is(err, io.EOF) {
@@ -184,7 +184,7 @@ func yamlEntries(content []byte) ([]entry, error) {
 	if list.Kind != yaml.SequenceNode {
 		return nil, errShape
 	}
-	entries := make([]entry, len(list.Content))
+	entries := make([]fileEntry, len(list.Content))
 	for i, n := range list.Content {
 		n = resolved(n)
 		switch n.Kind {

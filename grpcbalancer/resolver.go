@@ -23,13 +23,13 @@ const ManualScheme = "maglev-manual"
 // Any number of ClientConns may share one, and any number of goroutines may use it. The
 // zero value is ready to use. It must not be copied.
 type Resolver struct {
-	mu       sync.Mutex
-	last     update
-	channels map[*channel]struct{}
+	mu          sync.Mutex
+	last        backendSet
+	subscribers map[*subscriber]struct{}
 }
 
-// An update is a set of backends, and which one it is.
-type update struct {
+// A backendSet is the backends of an Update, and which one it is.
+type backendSet struct {
 	backends []Backend
 	number   uint64 // from 1 on; 0 is that there has been none
 }
@@ -49,14 +49,14 @@ func (r *Resolver) Update(backends []Backend) error {
 		return fmt.Errorf("grpcbalancer: Update: %w", err)
 	}
 	r.mu.Lock()
-	r.last = update{checked, r.last.number + 1}
+	r.last = backendSet{checked, r.last.number + 1}
 	last := r.last
-	channels := make([]*channel, 0, len(r.channels))
-	for c := range r.channels {
-		channels = append(channels, c)
+	subscribers := make([]*subscriber, 0, len(r.subscribers))
+	for c := range r.subscribers {
+		subscribers = append(subscribers, c)
 	}
 	r.mu.Unlock()
-	for _, c := range channels {
+	for _, c := range subscribers {
 		c.take(last)
 	}
 	return nil
@@ -81,23 +81,23 @@ func (r *Resolver) Build(t resolver.Target, cc resolver.ClientConn, opts resolve
 	if err := checkNoQuery(t.URL, ""); err != nil {
 		return nil, err
 	}
-	c := &channel{resolver: r, cc: cc, named: isNamed(opts.Authority)}
+	c := &subscriber{resolver: r, cc: cc, named: isNamed(opts.Authority)}
 	r.mu.Lock()
-	if r.channels == nil {
-		r.channels = make(map[*channel]struct{})
+	if r.subscribers == nil {
+		r.subscribers = make(map[*subscriber]struct{})
 	}
-	r.channels[c] = struct{}{}
+	r.subscribers[c] = struct{}{}
 	last := r.last
 	r.mu.Unlock()
 	c.take(last)
 	return c, nil
 }
 
-// A channel is the resolver of one ClientConn.
+// A subscriber is the resolver of one ClientConn.
 //
 // No lock of the Resolver is held while the ClientConn is told of a set, so that one that
 // is slow, or closing, keeps nobody but who tells it waiting.
-type channel struct {
+type subscriber struct {
 	resolver *Resolver
 	cc       resolver.ClientConn
 	named    bool
@@ -107,7 +107,7 @@ type channel struct {
 }
 
 // take tells the ClientConn of a set, unless it knows that or a later one.
-func (c *channel) take(u update) {
+func (c *subscriber) take(u backendSet) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if u.number <= c.number {
@@ -120,13 +120,13 @@ func (c *channel) take(u update) {
 }
 
 // ResolveNow implements [resolver.Resolver]. It does nothing: what there is has been told.
-func (*channel) ResolveNow(resolver.ResolveNowOptions) {}
+func (*subscriber) ResolveNow(resolver.ResolveNowOptions) {}
 
 // Close implements [resolver.Resolver].
-func (c *channel) Close() {
+func (c *subscriber) Close() {
 	c.resolver.mu.Lock()
 	defer c.resolver.mu.Unlock()
-	delete(c.resolver.channels, c)
+	delete(c.resolver.subscribers, c)
 }
 
 var _ resolver.AuthorityOverrider = (*Resolver)(nil)

@@ -39,7 +39,7 @@ import (
 //
 // A file that is missing, broken or empty, or that lists no backends, changes nothing:
 // the last good set stays, and the error is logged once. Before there has been a good set,
-// calls fail with the error.
+// which is so again when a channel has been idle, calls fail with the error.
 //
 // A name in front of the path is the authority, as in maglev-file://cache.example/etc/…;
 // see [StaticScheme].
@@ -126,13 +126,13 @@ type file struct {
 	now      chan struct{} // has an element if it is to be read soon
 
 	// What is below belongs to watch.
-	settled *content // what the file had when it was taken, or refused, last
-	latest  *content // what it had now, if that is not settled
-	good    int      // how many backends the last good set has
+	settled *fileContent // what the file had when it was taken, or refused, last
+	latest  *fileContent // what it had now, if that is not settled
+	good    int          // how many backends the last good set has
 }
 
-// content is what came of reading a file.
-type content struct{ text, err string }
+// A fileContent is what came of reading a file.
+type fileContent struct{ text, err string }
 
 // watch reads the file until the context ends. It is not waited for: the file may be on a
 // disk that does not answer.
@@ -159,7 +159,7 @@ func (f *file) watch(ctx context.Context) {
 // look reads the file, and takes what is in it if it is settled. The first good set is
 // taken at once: a start need not wait, and if it was half a file, the whole follows.
 func (f *file) look(ctx context.Context) {
-	c := read(f.path)
+	c := readFile(f.path)
 	first := f.settled == nil && f.latest == nil
 	switch {
 	case f.settled != nil && *f.settled == c:
@@ -193,7 +193,7 @@ func (f *file) look(ctx context.Context) {
 	}
 }
 
-func (f *file) parse(c content) ([]Backend, error) {
+func (f *file) parse(c fileContent) ([]Backend, error) {
 	if c.err != "" {
 		return nil, fmt.Errorf("grpcbalancer: file %s: %s", f.path, c.err)
 	}
@@ -204,27 +204,27 @@ func (f *file) parse(c content) ([]Backend, error) {
 	return backends, nil
 }
 
-func read(path string) content {
+func readFile(path string) fileContent {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return failed(err)
+		return unread(err)
 	case !info.Mode().IsRegular(): // a pipe would keep us waiting
-		return content{err: "it is not a regular file"}
+		return fileContent{err: "it is not a regular file"}
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return failed(err)
+		return unread(err)
 	}
-	return content{text: string(text)}
+	return fileContent{text: string(text)}
 }
 
-func failed(err error) content {
+func unread(err error) fileContent {
 	var of *fs.PathError // which repeats the path
 	if errors.As(err, &of) {
 		err = of.Err
 	}
-	return content{err: err.Error()}
+	return fileContent{err: err.Error()}
 }
 
 // ResolveNow implements [resolver.Resolver].

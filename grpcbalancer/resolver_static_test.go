@@ -3,6 +3,8 @@ package grpcbalancer
 import (
 	"context"
 	"net/url"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,6 +104,7 @@ func TestBadStaticTargets(t *testing.T) {
 		"maglev:///a:1, b:2":                `backend 2 ( b:2): address " b:2"`,
 		"maglev:///bücher.de:1":             `international names begin with "xn--"`,
 		"maglev:///unix:":                   `address "unix:": backend not usable: it must have the path of a unix socket`,
+		"maglev:///[fe80::1%25a%20b]:443":   `address "[fe80::1%a b]:443": backend not usable: its host must be`,
 		"maglev:///a:1+b":                   `address "b": backend not usable: it must be a host and a port`,
 		"maglev:///a:1;weight=0":            `weight "0": backend not usable: it must be a whole number from 1 to 4294967295; to give a backend no calls, leave it out`,
 		"maglev:///a:1;weight=4294967296":   `weight "4294967296": backend not usable`,
@@ -174,3 +177,47 @@ func TestServerNames(t *testing.T) {
 	// An option or the credentials have another name.
 	require.Equal(t, []string{"", "", "n:9", ""}, names("maglev://"+list, "other.example"))
 }
+
+// Whatever a target or a file has, it is refused or it is a set that can be written again:
+// as a target it gives the same.
+func FuzzBackends(f *testing.F) {
+	f.Add("10.0.0.1:443,b:2;weight=3;key=a%2Cb;name=n.de:1")
+	f.Add("[fe80::1%25eth0]:443+unix:/run/a%2Cb,[::1]:1;key=%00")
+	f.Add(`{"backends":[{"address":"a:1","weight":2,"key":"k"},"b:1;name=c"]}`)
+	f.Add("- a:1\n- {address: b:1, additionalAddresses: [c:1], weight: 3}\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		var all [][]Backend
+		if u, err := url.Parse("maglev:///" + text); err == nil {
+			if backends, err := parseTarget(*u); err == nil {
+				all = append(all, backends)
+			}
+		}
+		for _, format := range formats {
+			if backends, err := parseFile([]byte(text), format); err == nil {
+				all = append(all, backends)
+			}
+		}
+		for _, backends := range all {
+			stateOf(backends, false)
+			var list []string
+			for _, b := range backends {
+				var addresses []string
+				for _, a := range b.all() {
+					addresses = append(addresses, escape(a))
+				}
+				one := strings.Join(addresses, "+") + ";weight=" + strconv.Itoa(int(b.Weight)) + ";key=" + escape(b.Key)
+				if b.ServerName != "" {
+					one += ";name=" + escape(b.ServerName)
+				}
+				list = append(list, one)
+			}
+			u, err := url.Parse("maglev:///" + strings.Join(list, ","))
+			require.NoError(t, err)
+			again, err := parseTarget(*u)
+			require.NoError(t, err)
+			require.Equal(t, backends, again)
+		}
+	})
+}
+
+func escape(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
