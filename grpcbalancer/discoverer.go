@@ -42,22 +42,22 @@ import (
 //
 // # Changes and errors
 //
-// Each set the resolver returns is one for the Transport. An error of the resolver, or a set
-// that cannot be used, is in its [httpbalancer.Stats] as DiscoveryErr, while the last
-// good set stays; the resolver is then built again, after 1 s to 30 s.
+// Each set that the resolver returns is one for the Transport. An error of the resolver
+// is the DiscoveryErr of [httpbalancer.Stats] while the last good set stays; the resolver
+// is then closed, and built again after 1 s to 30 s.
 //
-// Resolvers such as gRPC's dns look again only if a channel asks them to, as it does
-// when connections fail. There is no channel here, so they are asked every 30 s, the
-// least that dns takes from one look-up to the next, and up to a tenth more.
+// Resolvers such as gRPC's dns look again only when a channel asks them to, as it does
+// when a connection fails. There is no channel here. So they are asked every 30 s, which
+// is the least that dns takes from one look-up to the next, and up to a tenth more.
 //
 // # xDS
 //
-// With the target xds:///cache and a blank import of google.golang.org/grpc/xds, the backends are those that the
-// policy of this package would have: the endpoints of the route's one cluster, of the
-// first priority that has any, if the cluster's load_balancing_policy is this one. That the
-// route is to one cluster is required; its match, hash policies and time limits do not
-// count here. A list of policies that wraps this one in wrr_locality has a table for each locality,
-// and is refused.
+// With a target such as xds:///cache and a blank import of google.golang.org/grpc/xds the
+// backends are those that the policy of this package would have: the endpoints of the
+// cluster, of the first priority that has any. Routes must lead to one cluster, as there
+// is one table, and the cluster's load_balancing_policy must be this package's, and not
+// below wrr_locality, which has a table for each locality. All else that a route says,
+// such as what is hashed, is for the Transport's options to say.
 func FromResolver(builder resolver.Builder, target, scheme string) httpbalancer.Discoverer {
 	return &discoverer{builder, target, scheme}
 }

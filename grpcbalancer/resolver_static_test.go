@@ -205,7 +205,7 @@ func FuzzBackends(f *testing.F) {
 				for _, a := range b.all() {
 					addresses = append(addresses, escape(a))
 				}
-				one := strings.Join(addresses, "+") + ";weight=" + strconv.Itoa(int(b.Weight)) + ";key=" + escape(b.Key)
+				one := strings.Join(addresses, "+") + ";weight=" + strconv.FormatUint(uint64(b.Weight), 10) + ";key=" + escape(b.Key)
 				if b.ServerName != "" {
 					one += ";name=" + escape(b.ServerName)
 				}
