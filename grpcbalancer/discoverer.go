@@ -32,9 +32,10 @@ import (
 // # What becomes of an endpoint
 //
 // Names and weights are those that the policy of this package has for the same
-// endpoints, so the table is the same one. A header that comes once has the same hash,
-// too: a request whose X-User is hashed by hashpolicy.Header goes where a call goes
-// whose config has "requestHashHeader":"x-user".
+// endpoints, so tables of the same size are the same. A header that comes once has the
+// same hash, too: a request whose X-User is hashed by hashpolicy.Header goes where a
+// call goes whose config has "requestHashHeader":"x-user". With "headerRule":"envoy" that
+// is so for a header that comes several times.
 //
 // The URL has the endpoint's first address; the Transport has no use for others. In
 // certificates the name has to be that of the address, or else that of the target, as
