@@ -123,8 +123,6 @@ func (d *discoverer) Discover(ctx context.Context, update func([]httpbalancer.Ba
 		return fmt.Errorf("grpcbalancer: FromResolver: %s: %w", d.target, err)
 	}
 	defer r.Close()
-	// An error is one if nothing better follows at once: as a route turns from one
-	// cluster to another, there are two for a moment.
 	var overdue <-chan time.Time
 	again := time.After(untilAskedAgain())
 	for {
@@ -133,7 +131,7 @@ func (d *discoverer) Discover(ctx context.Context, update func([]httpbalancer.Ba
 			endpoints, err := l.latest()
 			if err != nil {
 				if overdue == nil {
-					overdue = time.After(settle)
+					overdue = time.After(grace)
 				}
 				continue
 			}
@@ -156,6 +154,10 @@ func (d *discoverer) Discover(ctx context.Context, update func([]httpbalancer.Ba
 		}
 	}
 }
+
+// grace is how long an error is none yet, as something better may follow: when a route of
+// xDS turns from one cluster to another, there are two for a moment.
+const grace = time.Second
 
 // untilAskedAgain is how long not to ask the resolver to look again.
 func untilAskedAgain() time.Duration { return 30*time.Second + rand.N(3*time.Second) }

@@ -122,7 +122,7 @@ func TestAResolverThatFails(t *testing.T) {
 	require.ErrorContains(t, tr.Stats().DiscoveryErr, "it is at a loss")
 	got, err = get(t, tr, "user-42")
 	require.NoError(t, err)
-	require.Equal(t, "a", got)
+	require.Contains(t, "ab", got) // b if it has been built again by now
 
 	require.Eventually(t, func() bool {
 		got, err = get(t, tr, "user-42")

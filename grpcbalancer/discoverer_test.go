@@ -157,7 +157,7 @@ func TestWhatAResolverSays(t *testing.T) {
 
 		// What was wrong for a moment only is not an error.
 		s.cc.ReportError(errors.New("it is at a loss"))
-		time.Sleep(settle / 2)
+		time.Sleep(grace / 2)
 		require.NoError(t, s.cc.UpdateState(resolver.State{Endpoints: []resolver.Endpoint{endpoint("", 0, "d:1")}}))
 		require.Equal(t, "d:1", (<-sets)[0].Name)
 		time.Sleep(time.Minute)
@@ -184,7 +184,7 @@ func TestServiceConfigsWithoutBackends(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s, _, end := discover(t)
 			_ = s.cc.UpdateState(resolver.State{ServiceConfig: s.cc.ParseServiceConfig(config)})
-			time.Sleep(time.Second)
+			time.Sleep(grace + time.Millisecond)
 			select {
 			case <-s.closed:
 			default:
