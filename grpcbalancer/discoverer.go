@@ -128,7 +128,7 @@ func (d *discoverer) Discover(ctx context.Context, update func([]httpbalancer.Ba
 	for {
 		select {
 		case <-l.news:
-			endpoints, err := l.latest()
+			rows, err := l.latest()
 			if err != nil {
 				if overdue == nil {
 					overdue = time.After(grace)
@@ -136,7 +136,7 @@ func (d *discoverer) Discover(ctx context.Context, update func([]httpbalancer.Ba
 				continue
 			}
 			overdue = nil
-			backends, err := d.backends(endpoints, authority)
+			backends, err := d.backends(rows, authority)
 			if err != nil {
 				return err
 			}
@@ -163,8 +163,7 @@ const grace = time.Second
 func untilAskedAgain() time.Duration { return 30*time.Second + rand.N(3*time.Second) }
 
 // backends returns endpoints as a Transport has them.
-func (d *discoverer) backends(endpoints []resolver.Endpoint, authority string) ([]httpbalancer.Backend, error) {
-	rows := new(Config).rowsOf(endpoints)
+func (d *discoverer) backends(rows []row, authority string) ([]httpbalancer.Backend, error) {
 	backends := make([]httpbalancer.Backend, len(rows))
 	for i, r := range rows {
 		a := r.endpoint.Addresses[0]
@@ -195,9 +194,9 @@ type listener struct {
 	news chan struct{} // has an element if there is something that has not been seen
 	tree tree
 
-	mu        sync.Mutex
-	endpoints []resolver.Endpoint
-	err       error // what was wrong after that
+	mu   sync.Mutex
+	rows []row
+	err  error // what was wrong after that
 }
 
 // UpdateState implements [resolver.ClientConn].
@@ -213,7 +212,7 @@ func (l *listener) UpdateState(s resolver.State) error {
 	if config, ok := configOf(s); ok && len(endpoints) == 0 {
 		return l.tree.update(config, s, l.say)
 	}
-	l.say(endpoints, nil)
+	l.say(new(Config).rowsOf(endpoints), nil)
 	if len(endpoints) == 0 {
 		return balancer.ErrBadResolverState // dns then looks again sooner
 	}
@@ -221,10 +220,10 @@ func (l *listener) UpdateState(s resolver.State) error {
 }
 
 // say keeps endpoints, or an error.
-func (l *listener) say(endpoints []resolver.Endpoint, err error) {
+func (l *listener) say(rows []row, err error) {
 	l.mu.Lock()
 	if err == nil {
-		l.endpoints = endpoints
+		l.rows = rows
 	}
 	l.err = err
 	l.mu.Unlock()
@@ -234,10 +233,10 @@ func (l *listener) say(endpoints []resolver.Endpoint, err error) {
 	}
 }
 
-func (l *listener) latest() ([]resolver.Endpoint, error) {
+func (l *listener) latest() ([]row, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.endpoints, l.err
+	return l.rows, l.err
 }
 
 func (l *listener) close() { l.tree.close() }

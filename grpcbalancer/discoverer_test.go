@@ -32,7 +32,7 @@ func TestEndpointsAsBackends(t *testing.T) {
 		{Name: "cache-d:1", URL: "http://cache-d:1", Weight: 1},
 		{Name: "k", URL: "http://10.0.0.2:1", Weight: 1},
 	}
-	got, err := (&discoverer{scheme: "http"}).backends(all, "cache.example:1")
+	got, err := (&discoverer{scheme: "http"}).backends(new(Config).rowsOf(all), "cache.example:1")
 	require.NoError(t, err)
 	require.Equal(t, want, got)
 
@@ -42,7 +42,7 @@ func TestEndpointsAsBackends(t *testing.T) {
 		"[fd00::1]":       {"fd00::1", "e.example", "", "fd00::1", "fd00::1", "fd00::1"},
 		nameless:          {"", "e.example", "", "", "", ""},
 	} {
-		got, err = (&discoverer{scheme: "https"}).backends(all, authority)
+		got, err = (&discoverer{scheme: "https"}).backends(new(Config).rowsOf(all), authority)
 		require.NoError(t, err)
 		for i, b := range got {
 			require.Equal(t, names[i], b.ServerName, "%s of %s", b.URL, authority)
@@ -50,7 +50,7 @@ func TestEndpointsAsBackends(t *testing.T) {
 		}
 	}
 
-	_, err = (&discoverer{target: "maglev:unix:/run/s", scheme: "http"}).backends([]resolver.Endpoint{endpoint("", 0, "unix:/run/s")}, "")
+	_, err = (&discoverer{target: "maglev:unix:/run/s", scheme: "http"}).backends(new(Config).rowsOf([]resolver.Endpoint{endpoint("", 0, "unix:/run/s")}), "")
 	require.ErrorIs(t, err, ErrBackend)
 	require.ErrorContains(t, err, `grpcbalancer: FromResolver: maglev:unix:/run/s: address "unix:/run/s": backend not usable: a URL cannot`)
 }

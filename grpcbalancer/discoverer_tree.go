@@ -40,12 +40,17 @@ type collector struct {
 }
 
 // collected is the error of a collector's picker.
-type collected struct{ endpoints []resolver.Endpoint }
+type collected struct{ rows []row }
 
 func (*collected) Error() string { return "the endpoints are not for calls" }
 
 func (c *collector) UpdateClientConnState(s balancer.ClientConnState) error {
-	if len(new(Config).rowsOf(s.ResolverState.Endpoints)) == 0 {
+	config, ok := s.BalancerConfig.(*Config)
+	if !ok {
+		return errConfig(s.BalancerConfig)
+	}
+	rows := config.rowsOf(s.ResolverState.Endpoints)
+	if len(rows) == 0 {
 		c.given = false
 		c.fail(errNoEndpoints)
 		return balancer.ErrBadResolverState
@@ -54,7 +59,7 @@ func (c *collector) UpdateClientConnState(s balancer.ClientConnState) error {
 	// IDLE is as good as READY to choose among priorities, and nothing is dropped by then.
 	c.cc.UpdateState(balancer.State{
 		ConnectivityState: connectivity.Idle,
-		Picker:            base.NewErrPicker(&collected{s.ResolverState.Endpoints}),
+		Picker:            base.NewErrPicker(&collected{rows}),
 	})
 	return nil
 }
@@ -85,7 +90,7 @@ type tree struct {
 
 // update gives the policies of a service config what the resolver has said. They say what
 // they make of it, now or later.
-func (t *tree) update(config string, s resolver.State, say func([]resolver.Endpoint, error)) error {
+func (t *tree) update(config string, s resolver.State, say func([]row, error)) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
@@ -195,18 +200,18 @@ type treeRoot struct {
 	balancer        balancer.Balancer
 	target          string
 	policy, cluster string
-	say             func([]resolver.Endpoint, error)
+	say             func([]row, error)
 	refused         atomic.Bool // to connect
 	spoke           atomic.Bool
 }
 
 // tell says what the tree has found, or what is wrong with the policy.
-func (r *treeRoot) tell(endpoints []resolver.Endpoint, err error) {
+func (r *treeRoot) tell(rows []row, err error) {
 	r.spoke.Store(true)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", cmp.Or(r.cluster, r.policy), err)
 	}
-	r.say(endpoints, err)
+	r.say(rows, err)
 }
 
 // UpdateState is told of a new picker.
@@ -215,7 +220,7 @@ func (r *treeRoot) UpdateState(s balancer.State) {
 	var found *collected
 	switch {
 	case errors.As(err, &found):
-		r.tell(found.endpoints, nil)
+		r.tell(found.rows, nil)
 	case r.refused.Load() || s.ConnectivityState == connectivity.Connecting:
 	case s.ConnectivityState == connectivity.TransientFailure && err != nil:
 		r.tell(nil, err)

@@ -74,7 +74,7 @@ type policy struct {
 func (p *policy) UpdateClientConnState(state balancer.ClientConnState) error {
 	config, ok := state.BalancerConfig.(*Config)
 	if !ok {
-		return fmt.Errorf("grpcbalancer: the config is a %T; it must be what ParseConfig has returned", state.BalancerConfig)
+		return errConfig(state.BalancerConfig)
 	}
 	state.ResolverState = pickfirst.EnableHealthListener(state.ResolverState)
 	rows := config.rowsOf(state.ResolverState.Endpoints)
@@ -145,6 +145,10 @@ func (p *policy) UpdateClientConnState(state balancer.ClientConnState) error {
 		c.close()
 	}
 	return err
+}
+
+func errConfig(c serviceconfig.LoadBalancingConfig) error {
+	return fmt.Errorf("grpcbalancer: the config is a %T; it must be what ParseConfig has returned", c)
 }
 
 var errNoEndpoints = errors.New("the resolver has returned no endpoints with addresses")
