@@ -31,6 +31,25 @@
 // Endpoints in TRANSIENT_FAILURE are passed over: exactly their keys move, spread
 // evenly over the others, and they come back.
 //
+// # Several values of a header
+//
+// gRPC and Envoy differ: ring_hash joins them by commas and hashes that, an Envoy sorts
+// them and hashes one after the other. Joining is the default; [ChainValues] is for
+// fleets with Envoys. A header that comes once has one hash by either rule.
+//
+// # Resolvers
+//
+// Any resolver will do. Those of this package give backends weights, hash keys and
+// names: from the target ([StaticScheme]), a file that is watched ([FileScheme]), or the
+// program ([NewResolver]). [FromResolver] has an HTTP client use a resolver of gRPC.
+//
+// # Watching it
+//
+// [Debug] and [DebugHandler] say what a policy sees and where a key goes. Its metrics,
+// maglev.endpoints, maglev.picks_passed_over, maglev.picks_overflowed,
+// maglev.picks_without_hash and maglev.table_build_duration, are off unless a stats
+// plugin is told to collect them (gRFC A79). It logs as the component maglev of grpclog.
+//
 // # Experimental
 //
 // gRPC calls the API for policies experimental: this package needs grpc 1.85, and
