@@ -91,25 +91,25 @@ func TestXDSOlderFieldIsRefused(t *testing.T) {
 func TestXDSConfigWithAnErrorIsRefused(t *testing.T) {
 	locality, backends, where := caches(t, 4)
 	without := []xdsserver.Locality{{Endpoints: locality[0].Endpoints[:3]}}
-	s, c := dialXDS(t, xdsserver.Config{Clusters: []xdsserver.Cluster{fleet(t, `{"tableSize":251}`, without)}})
-	requireSlots(t, c, tableOf(t, backends[:3], 251), where)
+	s, c := dialXDS(t, xdsserver.Config{Clusters: []xdsserver.Cluster{fleet(t, `{"tableSize":61}`, without)}})
+	requireSlots(t, c, tableOf(t, backends[:3], 61), where)
 
 	for config, words := range map[string]string{
 		`{"tableSize":65536}`:              "grpcbalancer: tableSize 65536: ",
-		`{"tableSize":"251"}`:              `grpcbalancer: tableSize "251": it must be a whole number`,
+		`{"tableSize":61.5}`:               "grpcbalancer: tableSize 61.5: it must be a whole number",
 		`{"requestHashHeader":"user-bin"}`: `grpcbalancer: requestHashHeader "user-bin": `,
 		`{"hashBalanceFactor":99}`:         "grpcbalancer: hashBalanceFactor 99: it must be 100 or more",
 	} {
 		require.NoError(t, s.Set(xdsserver.Config{Clusters: []xdsserver.Cluster{fleet(t, config, without)}}))
 		requireRejected(t, s, words)
-		requireSlots(t, c, tableOf(t, backends[:3], 251), where)
+		requireSlots(t, c, tableOf(t, backends[:3], 61), where)
 	}
 
 	bad := fleet(t, `{"tableSize":65536}`, locality)
 	require.NoError(t, s.Set(xdsserver.Config{Clusters: []xdsserver.Cluster{bad}}))
-	requireSoonSlots(t, c, tableOf(t, backends, 251), tableOf(t, backends[:3], 251), where)
+	requireSoonSlots(t, c, tableOf(t, backends, 61), tableOf(t, backends[:3], 61), where)
 
-	good := fleet(t, `{"tableSize":257}`, locality)
+	good := fleet(t, `{"tableSize":67}`, locality)
 	require.NoError(t, s.Set(xdsserver.Config{Clusters: []xdsserver.Cluster{good}}))
-	requireSoonSlots(t, c, tableOf(t, backends, 257), tableOf(t, backends, 251), where)
+	requireSoonSlots(t, c, tableOf(t, backends, 67), tableOf(t, backends, 61), where)
 }

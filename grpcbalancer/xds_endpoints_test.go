@@ -87,7 +87,7 @@ func TestXDSWeightsMakeTheTableOfAnEnvoy(t *testing.T) {
 		"both":                  {{1, []uint32{2, 5, 4, 3}}, {1, []uint32{3}}, {6, []uint32{3, 5, 2}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			opts := maglev.Options{TableSize: 1021, LocalityWeights: make(map[string]uint32)}
+			opts := maglev.Options{TableSize: 509, LocalityWeights: make(map[string]uint32)}
 			var backends []maglev.Backend
 			where := make(map[string]string)
 			config := make([]xdsserver.Locality, len(localities))
@@ -105,7 +105,7 @@ func TestXDSWeightsMakeTheTableOfAnEnvoy(t *testing.T) {
 			}
 			table, err := maglev.New(backends, opts)
 			require.NoError(t, err)
-			_, c := dialXDS(t, xdsserver.Config{Clusters: []xdsserver.Cluster{fleet(t, `{"tableSize":1021}`, config)}})
+			_, c := dialXDS(t, xdsserver.Config{Clusters: []xdsserver.Cluster{fleet(t, `{"tableSize":509}`, config)}})
 			requireSlots(t, c, table, where)
 		})
 	}

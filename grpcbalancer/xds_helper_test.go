@@ -155,7 +155,7 @@ func requireOne(t testing.TB, c *client, ctx context.Context, among ...string) s
 // six of those are a matter of one run in 500 million.
 func requireShares(t testing.TB, c *client, want map[string]float64) {
 	t.Helper()
-	const n = 2000
+	const n = 1000
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	got := make(map[string]int)
