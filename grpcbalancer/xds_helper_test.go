@@ -3,6 +3,7 @@ package grpcbalancer_test
 import (
 	"context"
 	"math"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -23,41 +24,41 @@ import (
 
 // gRPC proves its ring_hash with 31 end-to-end scenarios, TestRingHash_… in
 // balancer/ringhash/ringhash_e2e_test.go of version 1.85. A policy in its place has to
-// pass them. Each has a test here; all are in xds_*_test.go, also the four that
-// need no control plane.
+// pass them. Each has a test here. Four need no control plane and are in
+// service_config_test.go, the others are in xds_*_test.go.
 //
-//	ring_hash scenario                                             here
-//	AggregateClusterFallBackFromRingHashAtStartup                  TestXDSAggregateFallsBackAtStartup
-//	AggregateClusterFallBackFromRingHashToLogicalDnsAtStartup      TestXDSAggregateFallsBackToDNS
-//	…ToLogicalDnsAtStartupNoFailedRPCs                             TestXDSAggregateFallsBackToDNSWithoutFailedCalls
-//	ChannelIdHashing                                               TestXDSChannelID
-//	ContinuesConnectingWithoutPicks                                TestXDSConnectsOnWithoutCalls
-//	ContinuesConnectingWithoutPicksToMultipleSubConnsConcurrently  TestXDSConnectsOneMoreForEachFailure
-//	ContinuesPastTerminalPolicyThatDoesNotProduceResult            TestXDSTerminalPolicyWithoutResult
-//	EndpointHashKey                                                TestXDSEndpointHashKeys
-//	EndpointWeights                                                TestXDSEndpointWeightsAreShares
-//	FallBackWithinEndpoint                                         TestXDSNextAddressOfAnEndpoint
-//	FixedHashingTerminalPolicy                                     TestXDSTerminalPolicy
-//	HashOnHeaderThatIsNotPresent                                   TestXDSRandomWithoutTheHeader
-//	HeaderHashing                                                  TestXDSHeader
-//	HeaderHashingWithRegexRewrite                                  TestXDSRewrittenHeader
-//	IdleToReady                                                    TestXDSIdleToReady
-//	NoHashPolicy                                                   TestXDSRandomWithoutHashPolicy
-//	RandomHashingDistributionAccordingToLocalityAndEndpointWeight  TestXDSLocalityWeightsAreShares
-//	ReattemptWhenAllEndpointsUnreachable                           TestXDSRecoversAloneWhenAllWereDown
-//	ReattemptWhenGoingFromTransientFailureToIdle                   TestXDSEndpointsAfterNone
-//	ReconnectToMoveOutOfTransientFailure                           TestReconnectsAfterTransientFailure
-//	RecoverWhenEndpointEntersIdle                                  TestXDSRecoversWhenTheReadyOneIsLost
-//	RecoverWhenResolverRemovesEndpoint                             TestXDSRecoversWhenTheReadyOneIsRemoved
-//	ReorderAddressessWithinEndpoint                                TestXDSReorderedAddresses
-//	RequestHashKey                                                 TestHeaderOfTheServiceConfig
-//	RequestHashKeyConnecting                                       TestCallsWithoutTheHeaderConnectOneAtATime
-//	RequestHashKeyRandom                                           TestRandomWithoutTheHeader
-//	SwitchToLowerPriorityAndThenBack                               TestXDSLowerPriorityAndBack
-//	TransientFailureCheckNextOne                                   TestXDSFirstCandidateFails
-//	TransientFailureSkipToAvailableReady                           TestXDSTheOnlyReadyOneIsFound
-//	UnsupportedHashPolicyDefaultToRandomHashing                    TestXDSRandomWithUnsupportedHashPolicies
-//	UnsupportedHashPolicyUntilChannelIdHashing                     TestXDSUnsupportedHashPoliciesAreSkipped
+//	ring_hash                                                              here
+//	AggregateClusterFallBackFromRingHashAtStartup                          TestXDSAggregateFallsBackAtStartup
+//	AggregateClusterFallBackFromRingHashToLogicalDnsAtStartup              TestXDSAggregateFallsBackToDNS
+//	AggregateClusterFallBackFromRingHashToLogicalDnsAtStartupNoFailedRPCs  TestXDSAggregateFallsBackToDNSWithoutFailedCalls
+//	ChannelIdHashing                                                       TestXDSChannelID
+//	ContinuesConnectingWithoutPicks                                        TestXDSConnectsOnWithoutCalls
+//	ContinuesConnectingWithoutPicksToMultipleSubConnsConcurrently          TestXDSConnectsOneMoreForEachFailure
+//	ContinuesPastTerminalPolicyThatDoesNotProduceResult                    TestXDSTerminalPolicyWithoutResult
+//	EndpointHashKey                                                        TestXDSEndpointHashKeys
+//	EndpointWeights                                                        TestXDSEndpointWeightsAreShares
+//	FallBackWithinEndpoint                                                 TestXDSNextAddressOfAnEndpoint
+//	FixedHashingTerminalPolicy                                             TestXDSTerminalPolicy
+//	HashOnHeaderThatIsNotPresent                                           TestXDSRandomWithoutTheHeader
+//	HeaderHashing                                                          TestXDSHeader
+//	HeaderHashingWithRegexRewrite                                          TestXDSRewrittenHeader
+//	IdleToReady                                                            TestXDSIdleToReady
+//	NoHashPolicy                                                           TestXDSRandomWithoutHashPolicy
+//	RandomHashingDistributionAccordingToLocalityAndEndpointWeight          TestXDSLocalityWeightsAreShares
+//	ReattemptWhenAllEndpointsUnreachable                                   TestXDSRecoversAloneWhenAllWereDown
+//	ReattemptWhenGoingFromTransientFailureToIdle                           TestXDSEndpointsAfterNone
+//	ReconnectToMoveOutOfTransientFailure                                   TestReconnectsAfterTransientFailure
+//	RecoverWhenEndpointEntersIdle                                          TestXDSRecoversWhenTheReadyOneIsLost
+//	RecoverWhenResolverRemovesEndpoint                                     TestXDSRecoversWhenTheReadyOneIsRemoved
+//	ReorderAddressessWithinEndpoint                                        TestXDSReorderedAddresses
+//	RequestHashKey                                                         TestHeaderOfTheServiceConfig
+//	RequestHashKeyConnecting                                               TestCallsWithoutTheHeaderConnectOneAtATime
+//	RequestHashKeyRandom                                                   TestRandomWithoutTheHeader
+//	SwitchToLowerPriorityAndThenBack                                       TestXDSLowerPriorityAndBack
+//	TransientFailureCheckNextOne                                           TestXDSFirstCandidateFails
+//	TransientFailureSkipToAvailableReady                                   TestXDSTheOnlyReadyOneIsFound
+//	UnsupportedHashPolicyDefaultToRandomHashing                            TestXDSRandomWithUnsupportedHashPolicies
+//	UnsupportedHashPolicyUntilChannelIdHashing                             TestXDSUnsupportedHashPoliciesAreSkipped
 
 // dialXDS starts a control plane that gives a configuration, and a client of it.
 func dialXDS(t testing.TB, config xdsserver.Config, opts ...grpc.DialOption) (*xdsserver.Server, *client) {
@@ -118,17 +119,14 @@ func (p plan) at(key string) string { return p.Backend(p.Lookup(maglev.XXHash(ke
 func (p plan) key(t testing.TB, first ...string) string {
 	t.Helper()
 	for n := range 100_000 {
-		key, i := strconv.Itoa(n), 0
-		for c := range p.Candidates(maglev.XXHash(key, 0)) {
-			if i == len(first) {
-				return key
-			}
-			if p.Backend(c).Name != first[i] {
+		key := strconv.Itoa(n)
+		var candidates []string
+		for i := range p.Candidates(maglev.XXHash(key, 0)) {
+			if candidates = append(candidates, p.Backend(i).Name); len(candidates) == len(first) {
 				break
 			}
-			i++
 		}
-		if i == len(first) {
+		if slices.Equal(candidates, first) {
 			return key
 		}
 	}

@@ -1,6 +1,7 @@
 package xdsserver
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -54,11 +55,11 @@ func TypedStruct(name, config string) (*xdsv3.TypedStruct, error) {
 // Resources returns the messages. Its errors name the cluster or address that is wrong.
 func (c Config) Resources() (*Resources, error) {
 	if len(c.Clusters) == 0 {
-		return nil, fmt.Errorf("xdsserver: no clusters: there must be one for the route")
+		return nil, errors.New("xdsserver: no clusters: there must be one for the route")
 	}
 	listeners, err := listeners()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("xdsserver: listeners: %w", err)
 	}
 	r := &Resources{Listeners: listeners, Routes: []*routev3.RouteConfiguration{c.route()}}
 	for i := range c.Clusters {
@@ -224,7 +225,7 @@ func (c *Cluster) assignment() (*endpointv3.ClusterLoadAssignment, error) {
 
 func endpoint(e Endpoint) (*endpointv3.LbEndpoint, error) {
 	if len(e.Addrs) == 0 {
-		return nil, fmt.Errorf("an endpoint has no address: it must have one")
+		return nil, errors.New("an endpoint has no address: it must have one")
 	}
 	host := new(endpointv3.Endpoint)
 	for i, addr := range e.Addrs {

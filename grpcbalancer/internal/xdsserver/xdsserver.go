@@ -159,11 +159,11 @@ func hostPort(addr string) (host string, port uint32, err error) {
 		err = errors.New("no host")
 	}
 	if err != nil {
-		return "", 0, fmt.Errorf("xdsserver: address %q: %w; it must be host:port", addr, err)
+		return "", 0, fmt.Errorf("address %q: %w; it must be host:port", addr, err)
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil {
-		return "", 0, fmt.Errorf("xdsserver: address %q: the port must be a number from 0 to 65535", addr)
+		return "", 0, fmt.Errorf("address %q: the port must be a number from 0 to 65535", addr)
 	}
 	return host, uint32(n), nil
 }
