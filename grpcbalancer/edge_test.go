@@ -136,18 +136,6 @@ func TestConfigChangesKeepConnections(t *testing.T) {
 		require.Equal(t, 1, s.conns(), "connections to %s", s.addr)
 		require.Equal(t, 1, s.openConns())
 	}
-
-	// Another policy takes over, and gives back; that costs connections, but no calls.
-	for range 5 {
-		require.NoError(t, configure(`{"round_robin":{}}`))
-		_, err := c.call(short(t))
-		require.NoError(t, err)
-		require.NoError(t, configure(`{"maglev":{"requestHashHeader":"x-user"}}`))
-		got, err := c.callKey(short(t), &all[0])
-		require.NoError(t, err)
-		require.Contains(t, names, got)
-	}
-	settle(t, c, all, home)
 }
 
 // A client that has not been used for a while closes its connections, and takes up where

@@ -19,7 +19,6 @@ import (
 // A key is what calls are made with, and where it belongs.
 type key struct {
 	name       string
-	hash       uint64
 	candidates []string // by the table alone
 }
 
@@ -36,8 +35,7 @@ func keys(t testing.TB, n int, names ...string) []key {
 	for i := range all {
 		k := &all[i]
 		k.name = "user-" + strconv.Itoa(i)
-		k.hash = maglev.XXHash(k.name, 0)
-		for j := range table.Candidates(k.hash) {
+		for j := range table.Candidates(maglev.XXHash(k.name, 0)) {
 			k.candidates = append(k.candidates, names[j])
 		}
 	}

@@ -126,6 +126,8 @@ func TestStreamsStay(t *testing.T) {
 			require.Equal(t, 2, own.openConns())
 			s.end(t)
 			require.Eventually(t, func() bool { return own.openConns() == 1 }, 20*time.Second, time.Millisecond)
+			require.NoError(t, c.Close())
+			require.Eventually(t, func() bool { return own.openConns() == 0 }, 20*time.Second, time.Millisecond)
 		})
 	}
 }
