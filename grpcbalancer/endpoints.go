@@ -36,7 +36,8 @@ func (c *Config) rowsOf(endpoints []resolver.Endpoint) []row {
 		}
 	}
 	slices.SortStableFunc(rows, func(x, y row) int {
-		return cmp.Or(strings.Compare(x.addresses, y.addresses), strings.Compare(x.Name, y.Name))
+		return cmp.Or(strings.Compare(x.addresses, y.addresses), strings.Compare(x.Name, y.Name),
+			strings.Compare(x.endpoint.Addresses[0].ServerName, y.endpoint.Addresses[0].ServerName))
 	})
 	merged := rows[:0]
 	for _, r := range rows {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
@@ -109,72 +108,6 @@ func TestConnectConnectsOne(t *testing.T) {
 		connected += s.conns()
 	}
 	require.Equal(t, 1, connected)
-}
-
-// A backend that fails loses exactly its keys, to their next candidates, and gets
-// them back.
-func TestABackendThatFailsAndRecovers(t *testing.T) {
-	fleet := servers(t, 5)
-	all, down := addrs(fleet), fleet[2].addr
-	c := dial(t, byUser, endpoints(all...))
-	check := func(want func(candidates []string) string) {
-		t.Helper()
-		for i := range 200 {
-			hash := maglev.XXHash(strconv.Itoa(i), 0)
-			ctx, want := grpcbalancer.WithHash(short(t), hash), want(order(t, hash, all...))
-			var got string
-			require.Eventually(t, func() bool { // once what has happened is known
-				var err error
-				got, err = c.call(ctx)
-				return err == nil && got == want
-			}, 20*time.Second, time.Millisecond, "key %d is to go to %s", i, want)
-		}
-	}
-	first := func(candidates []string) string { return candidates[0] }
-	check(first)
-	fleet[2].Stop()
-	check(func(candidates []string) string {
-		if candidates[0] == down {
-			return candidates[1]
-		}
-		return candidates[0]
-	})
-	serve(t, down)
-	check(first)
-}
-
-// Sets that come and go fail no call, and keys of who stays do not leave them.
-func TestUpdatesUnderLoad(t *testing.T) {
-	all := addrs(servers(t, 6))
-	c := dial(t, byUser, endpoints(all...))
-	done := make(chan struct{})
-	var callers errgroup.Group
-	for range 4 {
-		callers.Go(func() error {
-			for i := 0; ; i++ {
-				select {
-				case <-done:
-					return nil
-				default:
-				}
-				if _, err := c.call(grpcbalancer.WithHash(short(t), uint64(i)*0x9E3779B97F4A7C15)); err != nil {
-					return err
-				}
-			}
-		})
-	}
-	for i := range 300 {
-		eps := endpoints(all...)
-		switch i % 3 {
-		case 0:
-			eps = append(eps[:i%5], eps[i%5+1:]...)
-		case 1:
-			eps[i%6] = weight.Set(eps[i%6], weight.EndpointInfo{Weight: uint32(i)})
-		}
-		c.set(eps)
-	}
-	close(done)
-	require.NoError(t, callers.Wait())
 }
 
 // The bound keeps a hot key from putting all of its calls on one backend, and eight are

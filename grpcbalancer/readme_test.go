@@ -14,6 +14,8 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
@@ -57,6 +59,18 @@ func TestReadmeSnippetsAreCompiled(t *testing.T) {
 		require.True(t, slices.ContainsFunc(sources, func(source string) bool {
 			return strings.Contains(source, unindented(block))
 		}), "in no example:\n%s", block)
+	}
+}
+
+// The service configs of the README are what gRPC takes.
+func TestReadmeServiceConfigs(t *testing.T) {
+	configs := blocks(t, "json")
+	require.NotEmpty(t, configs)
+	for _, config := range configs {
+		cc, err := grpc.NewClient("maglev:///127.0.0.1:1", grpc.WithDefaultServiceConfig(config),
+			grpc.WithTransportCredentials(insecure.NewCredentials()))
+		require.NoError(t, err, config)
+		require.NoError(t, cc.Close())
 	}
 }
 
