@@ -96,8 +96,22 @@ func (c *child) update(e resolver.Endpoint, state balancer.ClientConnState, same
 	})
 }
 
+// equal returns whether two endpoints are the same, false if that cannot be told.
 func equal(x, y resolver.Endpoint) bool {
-	return slices.EqualFunc(x.Addresses, y.Addresses, resolver.Address.Equal) && x.Attributes.Equal(y.Attributes)
+	return comparing(func() bool {
+		return slices.EqualFunc(x.Addresses, y.Addresses, resolver.Address.Equal) && x.Attributes.Equal(y.Attributes)
+	})
+}
+
+// comparing returns what equal does, and false if that panics: a resolver may have put
+// what cannot be compared, such as a slice, into an attribute that only its own code reads.
+func comparing(equal func() bool) (same bool) {
+	defer func() {
+		if recover() != nil {
+			same = false
+		}
+	}()
+	return equal()
 }
 
 // connect has the pick_first connect if it is IDLE, soon.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/experimental/balancer/weight"
 	"google.golang.org/grpc/resolver"
@@ -155,5 +156,38 @@ func TestIdleClient(t *testing.T) {
 			return c.GetState() == connectivity.Idle &&
 				!slices.ContainsFunc(fleet, func(s *server) bool { return s.openConns() > 0 })
 		}, 20*time.Second, 10*time.Millisecond)
+	}
+}
+
+// What a resolver has put into attributes for its own use may be of any type, also one
+// that cannot be compared.
+func TestAttributesThatCannotBeCompared(t *testing.T) {
+	type tagsKey struct{}
+	tags := func() *attributes.Attributes { return attributes.New(tagsKey{}, []string{"a", "b"}) }
+	one := serve(t, "127.0.0.1:0")
+	for name, state := range map[string]func() resolver.State{
+		"of the state": func() resolver.State {
+			return resolver.State{Endpoints: endpoints(one.addr), Attributes: tags()}
+		},
+		"of an endpoint": func() resolver.State {
+			return resolver.State{Endpoints: []resolver.Endpoint{{Addresses: []resolver.Address{{Addr: one.addr}}, Attributes: tags()}}}
+		},
+		"of an address": func() resolver.State {
+			return resolver.State{Endpoints: []resolver.Endpoint{{Addresses: []resolver.Address{{Addr: one.addr, BalancerAttributes: tags()}}}}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := dial(t, byUser, nil)
+			c.Connect()
+			for range 3 {
+				c.resolver.UpdateState(state())
+				got, err := c.callKey(short(t), &key{name: "user-42"})
+				require.NoError(t, err)
+				require.Equal(t, one.addr, got)
+			}
+			require.Equal(t, 1, one.openConns())
+			require.NoError(t, c.Close())
+			require.Eventually(t, func() bool { return one.openConns() == 0 }, 10*time.Second, time.Millisecond)
+		})
 	}
 }

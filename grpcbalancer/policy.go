@@ -101,7 +101,7 @@ func (p *policy) UpdateClientConnState(state balancer.ClientConnState) error {
 	p.updating = true
 	old := p.children
 	p.mu.Unlock()
-	same := p.attributes.Equal(state.ResolverState.Attributes)
+	same := comparing(func() bool { return p.attributes.Equal(state.ResolverState.Attributes) })
 	p.attributes = state.ResolverState.Attributes
 	children := make(map[string]*child, len(rows))
 	next := &set{
