@@ -81,13 +81,14 @@ func (c *child) usable(s connectivity.State) int64 {
 // update tells the pick_first of its endpoint. The state is that of the policy, which
 // has attributes for all; same says that they are those of last time.
 //
-// A pick_first that has connected, or has nothing to do yet, makes nothing of hearing the
-// same again, at a cost that counts when they are thousands.
+// A pick_first is not told again what it knows. While it connects it would begin anew
+// with its first address, and if that hangs never come to the next one, as long as
+// updates keep coming. Otherwise it makes nothing of it, at a cost that counts when
+// they are thousands.
 func (c *child) update(e resolver.Endpoint, state balancer.ClientConnState, same bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	settled := c.state() == connectivity.Ready || c.state() == connectivity.Idle
-	if c.closed || same && settled && equal(c.told, e) {
+	if c.closed || same && equal(c.told, e) {
 		return nil
 	}
 	c.told = e

@@ -3,6 +3,7 @@ package grpcbalancer_test
 import (
 	"net"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/resolver"
@@ -84,4 +85,24 @@ func TestDualStack(t *testing.T) {
 	all = keys(t, 300, names...)
 	settle(t, c, all, want)
 	require.Equal(t, accepted, first.conns())
+}
+
+// Updates that change nothing for an endpoint do not have it begin anew with its first
+// address, which hangs: it comes to the second one in the midst of them.
+func TestUpdatesLetAnEndpointComeToItsNextAddress(t *testing.T) {
+	live := serve(t, "127.0.0.1:0")
+	dual := resolver.Endpoint{Addresses: []resolver.Address{{Addr: hang(t).Addr().String()}, {Addr: live.addr}}}
+	c := dial(t, byUser, []resolver.Endpoint{dual})
+	call := queue(short(t), c, &key{name: "user-42"})
+	for done := false; !done; {
+		c.set([]resolver.Endpoint{dual})
+		select {
+		case <-call.done:
+			done = true
+		case <-time.After(20 * time.Millisecond): // less than the 250 ms after which the next is tried
+		}
+	}
+	got, err := call.result(t)
+	require.NoError(t, err)
+	require.Equal(t, live.addr, got)
 }
