@@ -113,20 +113,24 @@ const rounding = 3
 // builds its table from 1, 2 and 3 may have another one. If all are within rounding
 // of whole multiples of something, they become those multiples.
 func unscale(rows []row) {
-	largest := uint32(0)
+	weights := make([]uint32, len(rows))
 	for i := range rows {
-		largest = max(largest, rows[i].Weight)
+		weights[i] = rows[i].Weight
 	}
-	if largest < fixedPoint {
+	if len(rows) == 0 || slices.Max(weights) < fixedPoint {
 		return
 	}
+	// Those that differ, the smallest first: if it cannot be, one look shows that.
+	slices.Sort(weights)
+	weights = slices.Compact(weights)
+	largest := weights[len(weights)-1]
 	for n := range maxDenominator {
 		unit := float64(largest) / float64(n+1)
-		whole := func(r row) bool {
-			multiple := math.Round(float64(r.Weight) / unit)
-			return multiple >= 1 && math.Abs(float64(r.Weight)-multiple*unit) <= rounding
+		whole := func(w uint32) bool {
+			multiple := math.Round(float64(w) / unit)
+			return multiple >= 1 && math.Abs(float64(w)-multiple*unit) <= rounding
 		}
-		if slices.ContainsFunc(rows, func(r row) bool { return !whole(r) }) {
+		if slices.ContainsFunc(weights, func(w uint32) bool { return !whole(w) }) {
 			continue
 		}
 		for i := range rows {

@@ -1,15 +1,24 @@
 package grpcbalancer
 
 import (
+	"encoding/json"
+	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/balancer/base"
+	ringhashpolicy "google.golang.org/grpc/balancer/ringhash"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/experimental/balancer/hostname"
 	"google.golang.org/grpc/experimental/balancer/weight"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/ringhash"
+	"google.golang.org/grpc/serviceconfig"
 
 	"github.com/maglev-lb/maglev"
 )
@@ -146,4 +155,74 @@ func TestRouteKey(t *testing.T) {
 	key, err := routeKey()
 	require.NoError(t, err)
 	require.NotNil(t, key)
+}
+
+// A ring_hash that does otherwise, a later one or another that has taken its name, leaves
+// an error and does not end the process.
+func TestRouteKeyOfAnotherRingHash(t *testing.T) {
+	for want, build := range map[string]func(cc balancer.ClientConn) balancer.Balancer{
+		"ring_hash panics: ": func(cc balancer.ClientConn) balancer.Balancer {
+			_, _ = cc.NewSubConn(nil, balancer.NewSubConnOptions{})
+			return nil
+		},
+		"ring_hash has no picker: ": func(balancer.ClientConn) balancer.Balancer { return &pickedBy{} },
+		"ring_hash does not ask for the hash of the route": func(cc balancer.ClientConn) balancer.Balancer {
+			return &pickedBy{cc: cc, err: balancer.ErrNoSubConnAvailable}
+		},
+	} {
+		key, err := findRouteKey(anotherRingHash{balancer.Get(ringhashpolicy.Name), build})
+		require.ErrorContains(t, err, want)
+		require.Nil(t, key)
+	}
+	_, err := findRouteKey(nil)
+	require.Error(t, err)
+}
+
+// anotherRingHash has the configs of ring_hash.
+type anotherRingHash struct {
+	balancer.Builder
+	build func(cc balancer.ClientConn) balancer.Balancer
+}
+
+func (a anotherRingHash) ParseConfig(raw json.RawMessage) (serviceconfig.LoadBalancingConfig, error) {
+	return a.Builder.(balancer.ConfigParser).ParseConfig(raw)
+}
+
+func (a anotherRingHash) Build(cc balancer.ClientConn, _ balancer.BuildOptions) balancer.Balancer {
+	return a.build(cc)
+}
+
+// pickedBy is a policy whose picker returns an error. Without a ClientConn it has none.
+type pickedBy struct {
+	balancer.Balancer
+	cc  balancer.ClientConn
+	err error
+}
+
+func (p *pickedBy) UpdateClientConnState(balancer.ClientConnState) error {
+	if p.cc != nil {
+		p.cc.UpdateState(balancer.State{ConnectivityState: connectivity.Connecting, Picker: base.NewErrPicker(p.err)})
+	}
+	return nil
+}
+
+func (*pickedBy) Close() {}
+
+// The search for what large weights stand for is short, also where all but one are whole
+// multiples of whatever is tried: it took a hundred times as long as the rest.
+func TestLargeWeightsTakeNoTime(t *testing.T) {
+	took := func(w uint32) time.Duration {
+		all := []resolver.Endpoint{endpoint("", 7, "z")}
+		for i := range 10_000 {
+			all = append(all, endpoint("", w, fmt.Sprintf("10.0.%d.%d:80", i/250, i%250)))
+		}
+		least := time.Duration(math.MaxInt64)
+		for range 3 {
+			start := time.Now()
+			require.Len(t, new(Config).rowsOf(all), len(all))
+			least = min(least, time.Since(start))
+		}
+		return least
+	}
+	require.Less(t, took(1<<31), 20*took(fixedPoint-1))
 }

@@ -19,7 +19,7 @@ import (
 // The key is of a type that is internal to gRPC. So its ring_hash is asked: it looks for
 // that value in the context of a pick before it does anything else. A later gRPC may
 // do otherwise; TestRouteKey then fails, and calls that need the key say so.
-var routeKey = sync.OnceValues(findRouteKey)
+var routeKey = sync.OnceValues(func() (any, error) { return findRouteKey(balancer.Get(ringhash.Name)) })
 
 // errNoHash is the error of a call without a hash.
 func errNoHash() error {
@@ -29,8 +29,12 @@ func errNoHash() error {
 	return unavailable("the call has no hash: set requestHashHeader in the config, use WithHash or WithKey, or have the xDS route give it one by its hash_policy")
 }
 
-func findRouteKey() (any, error) {
-	build := balancer.Get(ringhash.Name)
+func findRouteKey(build balancer.Builder) (key any, err error) {
+	defer func() {
+		if r := recover(); r != nil { // it may ask the stub for what that does not have
+			key, err = nil, fmt.Errorf("ring_hash panics: %v", r)
+		}
+	}()
 	parser, ok := build.(balancer.ConfigParser)
 	if !ok {
 		return nil, errors.New("ring_hash has no ConfigParser")
@@ -47,7 +51,7 @@ func findRouteKey() (any, error) {
 		BalancerConfig: config,
 	})
 	if err != nil || cc.picker == nil {
-		return nil, fmt.Errorf("ring_hash has no picker: %w", err)
+		return nil, fmt.Errorf("ring_hash has no picker: %v", err)
 	}
 	asked := &askedContext{Context: context.Background()}
 	// Without a hash it picks nobody, and connects nobody.
