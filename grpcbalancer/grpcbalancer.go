@@ -68,8 +68,8 @@ import (
 const Name = "maglev"
 
 func init() {
-	balancer.Register(builder{Name, parseConfig})
-	balancer.Register(builder{EnvoyName, parseEnvoyConfig})
+	balancer.Register(&builder{Name, parseConfig})
+	balancer.Register(&builder{EnvoyName, parseEnvoyConfig})
 }
 
 var logger = grpclog.Component("maglev")

@@ -17,15 +17,16 @@ import (
 	"github.com/maglev-lb/maglev"
 )
 
-// A builder makes the policies of one name.
+// A builder makes the policies of one name. It is used by its address: gRPC compares
+// builders, when a priority of xDS is taken up again, and a func cannot be compared.
 type builder struct {
 	name  string
 	parse func(json.RawMessage) (*Config, error)
 }
 
-func (b builder) Name() string { return b.name }
+func (b *builder) Name() string { return b.name }
 
-func (builder) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balancer.Balancer {
+func (*builder) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balancer.Balancer {
 	if opts.CustomUserAgent == collecting {
 		return &collector{cc: cc}
 	}
@@ -40,7 +41,7 @@ func (builder) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balance
 }
 
 // ParseConfig implements [balancer.ConfigParser].
-func (b builder) ParseConfig(raw json.RawMessage) (serviceconfig.LoadBalancingConfig, error) {
+func (b *builder) ParseConfig(raw json.RawMessage) (serviceconfig.LoadBalancingConfig, error) {
 	config, err := b.parse(raw)
 	if err != nil {
 		return nil, err // not a *Config that is nil
