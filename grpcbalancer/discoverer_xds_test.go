@@ -166,3 +166,39 @@ func TestXDSRefusedByATransport(t *testing.T) {
 		})
 	}
 }
+
+// Where the policy's config has endpoints known by their hostnames, a Transport knows them by
+// those too.
+func TestXDSHostnamesOfATransport(t *testing.T) {
+	named := func(addrs []string) xdsserver.Config {
+		var all []xdsserver.Endpoint
+		for i, a := range addrs {
+			all = append(all, xdsserver.Endpoint{Addrs: []string{a}, Name: fmt.Sprintf("cache-%d.example", i)})
+		}
+		all[0].HashKey = "cache-0" // comes before a hostname
+		return oneCluster(fleet(t, `{"useHostnameForHashing":true}`, []xdsserver.Locality{{Endpoints: all}}))
+	}
+	var calls, requests []string
+	names := make(map[string]string) // by the address of the gRPC server
+	for i, s := range servers(t, 3) {
+		calls, names[s.addr] = append(calls, s.addr), fmt.Sprint(i)
+		requests = append(requests, serveHTTP(t, names[s.addr]))
+	}
+	config := named(calls)
+	config.Hash = hash(xdsserver.Header("x-user"))
+	_, c := dialXDS(t, config)
+	_, tr := transportXDS(t, named(requests))
+	for i := range 100 {
+		user := "user-" + strconv.Itoa(i)
+		called, err := c.call(withUser(short(t), user))
+		require.NoError(t, err)
+		got, err := get(t, tr, user)
+		require.NoError(t, err)
+		require.Equal(t, names[called], got)
+	}
+	var known []string
+	for _, b := range tr.Stats().Backends {
+		known = append(known, b.Name)
+	}
+	require.ElementsMatch(t, []string{"cache-0", "cache-1.example", "cache-2.example"}, known)
+}

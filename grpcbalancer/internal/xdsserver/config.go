@@ -51,6 +51,7 @@ type Endpoint struct {
 	Addrs   []string // as host:port
 	Weight  uint32   // 0: it has none
 	HashKey string   // metadata envoy.lb/hash_key; "": it has none
+	Name    string   // its hostname; "": it has none
 }
 
 // OneLocality returns a locality of endpoints with an address each.

@@ -239,6 +239,7 @@ func endpoint(e Endpoint) (*endpointv3.LbEndpoint, error) {
 		}
 		host.AdditionalAddresses = append(host.AdditionalAddresses, &endpointv3.Endpoint_AdditionalAddress{Address: socket})
 	}
+	host.Hostname = e.Name
 	m := &endpointv3.LbEndpoint{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: host}}
 	if e.Weight > 0 {
 		m.LoadBalancingWeight = wrapperspb.UInt32(e.Weight)
