@@ -199,7 +199,9 @@ func ownName(address string) string {
 		return "localhost" // as in gRPC's resolver for unix sockets
 	}
 	if at, after, ok := strings.Cut(address, "%"); ok { // the zone of an IPv6 address says something on this machine alone
-		return at + after[strings.IndexByte(after, ']'):]
+		if _, port, ok := strings.Cut(after, "]"); ok {
+			return at + "]" + port
+		}
 	}
 	return address
 }

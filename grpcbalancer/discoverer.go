@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/url"
 	"strings"
 	"sync"
@@ -39,7 +40,8 @@ import (
 //
 // The URL has the endpoint's first address; the Transport has no use for others. In
 // certificates the name has to be that of the address, or else that of the target, as
-// in a gRPC channel; see [StaticScheme]. The Host of a request remains its own.
+// in a gRPC channel; see [StaticScheme]. The ServerName of the Transport's options counts for
+// addresses that are their own names, and no others. The Host of a request remains its own.
 //
 // # Changes and errors
 //
@@ -109,6 +111,9 @@ func (d *discoverer) Discover(ctx context.Context, update func([]httpbalancer.Ba
 		return err
 	}
 	authority := authorityOf(to.Endpoint())
+	if strings.HasPrefix(authority, ":") {
+		authority = "localhost" + authority // as in a channel
+	}
 	if o, ok := builder.(resolver.AuthorityOverrider); ok {
 		authority = o.OverrideAuthority(to)
 	}
@@ -144,7 +149,11 @@ func (d *discoverer) Discover(ctx context.Context, update func([]httpbalancer.Ba
 				logger.Warningf("%s: a set of %d backends has not been taken: %v", d.target, len(backends), err)
 			}
 		case <-overdue:
+			overdue = nil
 			_, err := l.latest()
+			if err == nil { // something better has come just now, and is news
+				continue
+			}
 			return fmt.Errorf("grpcbalancer: FromResolver: %s: %w", d.target, err)
 		case <-again:
 			r.ResolveNow(resolver.ResolveNowOptions{})
@@ -179,12 +188,19 @@ func (d *discoverer) backends(rows []row, authority string) ([]httpbalancer.Back
 		if name == "" && isNamed(authority) {
 			name = authority
 		}
-		name = (&url.URL{Host: name}).Hostname()
-		if name != u.Hostname() { // which it would be anyway, unless the Transport has a ServerName
-			backends[i].ServerName = name
+		if name != ownName(a.Addr) { // which it would be anyway, unless the Transport has a ServerName
+			backends[i].ServerName = hostOf(name)
 		}
 	}
 	return backends, nil
+}
+
+// hostOf returns a server name without its port. An IPv6 address may have no brackets.
+func hostOf(name string) string {
+	if host, _, err := net.SplitHostPort(name); err == nil {
+		return host
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")
 }
 
 // A listener is the ClientConn of a resolver that has no channel. It keeps the latest thing

@@ -19,15 +19,21 @@ func TestEndpointsAsBackends(t *testing.T) {
 	named.Addresses[0].ServerName = "e.example:9"
 	own := endpoint("", 0, "10.0.0.6:1")
 	own.Addresses[0].ServerName = "10.0.0.6:1"
+	bare := endpoint("", 0, "10.0.0.7:1")
+	bare.Addresses[0].ServerName = "fd00::7"
+	chosen := endpoint("", 0, "10.0.0.8:1")
+	chosen.Addresses[0].ServerName = "10.0.0.8"
 	all := []resolver.Endpoint{
 		endpoint("", 2, "10.0.0.1:1"), endpoint("", 3, "10.0.0.1:1"),
 		endpoint("k", 0, "10.0.0.2:1", "10.0.0.3:1"),
-		endpoint("", 0, "[fe80::1%eth0]:1"), endpoint("", 0, "cache-d:1"), named, own, endpoint("nobody", 7),
+		endpoint("", 0, "[fe80::1%eth0]:1"), endpoint("", 0, "cache-d:1"), named, own, bare, chosen, endpoint("nobody", 7),
 	}
 	want := []httpbalancer.Backend{
 		{Name: "10.0.0.1:1", URL: "http://10.0.0.1:1", Weight: 5},
 		{Name: "10.0.0.5:1", URL: "http://10.0.0.5:1", Weight: 1},
 		{Name: "10.0.0.6:1", URL: "http://10.0.0.6:1", Weight: 1},
+		{Name: "10.0.0.7:1", URL: "http://10.0.0.7:1", Weight: 1},
+		{Name: "10.0.0.8:1", URL: "http://10.0.0.8:1", Weight: 1},
 		{Name: "[fe80::1%eth0]:1", URL: "http://[fe80::1%25eth0]:1", Weight: 1},
 		{Name: "cache-d:1", URL: "http://cache-d:1", Weight: 1},
 		{Name: "k", URL: "http://10.0.0.2:1", Weight: 1},
@@ -36,11 +42,12 @@ func TestEndpointsAsBackends(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, want, got)
 
+	// Nobody but an address that is its own name leaves it to the Transport.
 	for authority, names := range map[string][]string{
-		"cache.example:1": {"cache.example", "e.example", "", "cache.example", "cache.example", "cache.example"},
-		"cache-d":         {"cache-d", "e.example", "", "cache-d", "", "cache-d"},
-		"[fd00::1]":       {"fd00::1", "e.example", "", "fd00::1", "fd00::1", "fd00::1"},
-		nameless:          {"", "e.example", "", "", "", ""},
+		"cache.example:1": {"cache.example", "e.example", "", "fd00::7", "10.0.0.8", "cache.example", "cache.example", "cache.example"},
+		"cache-d":         {"cache-d", "e.example", "", "fd00::7", "10.0.0.8", "cache-d", "cache-d", "cache-d"},
+		"[fd00::1]":       {"fd00::1", "e.example", "", "fd00::7", "10.0.0.8", "fd00::1", "fd00::1", "fd00::1"},
+		nameless:          {"", "e.example", "", "fd00::7", "10.0.0.8", "", "", ""},
 	} {
 		got, err = (&discoverer{scheme: "https"}).backends(new(Config).rowsOf(all), authority)
 		require.NoError(t, err)
@@ -49,6 +56,8 @@ func TestEndpointsAsBackends(t *testing.T) {
 			require.Equal(t, "https"+want[i].URL[len("http"):], b.URL)
 		}
 	}
+
+	require.Equal(t, "a%b:1", ownName("a%b:1")) // of another resolver
 
 	_, err = (&discoverer{target: "maglev:unix:/run/s", scheme: "http"}).backends(new(Config).rowsOf([]resolver.Endpoint{endpoint("", 0, "unix:/run/s")}), "")
 	require.ErrorIs(t, err, ErrBackend)
@@ -79,6 +88,7 @@ func TestBadDiscoverers(t *testing.T) {
 // A scripted resolver says what a test wants it to.
 type scripted struct {
 	cc     resolver.ClientConn
+	name   string // the authority it has been told
 	asked  chan time.Time
 	closed chan struct{}
 }
@@ -87,7 +97,7 @@ func (*scripted) Scheme() string { return "scripted" }
 
 func (s *scripted) Build(_ resolver.Target, cc resolver.ClientConn, opts resolver.BuildOptions) (resolver.Resolver, error) {
 	opts.MetricsRecorder.RegisterAsyncReporter(nil)()
-	s.cc, s.asked, s.closed = cc, make(chan time.Time, 100), make(chan struct{})
+	s.cc, s.name, s.asked, s.closed = cc, opts.Authority, make(chan time.Time, 100), make(chan struct{})
 	return s, nil
 }
 
@@ -163,11 +173,42 @@ func TestWhatAResolverSays(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.ErrorIs(t, end(), context.Canceled)
 
+		// So it is at the very last moment.
+		for range 100 {
+			s, sets, end = discover(t)
+			s.cc.ReportError(errors.New("it is at a loss"))
+			time.Sleep(settle)
+			require.NoError(t, s.cc.UpdateState(resolver.State{Endpoints: []resolver.Endpoint{endpoint("", 0, "d:1")}}))
+			synctest.Wait()
+			select {
+			case <-s.closed:
+				require.EqualError(t, end(), "grpcbalancer: FromResolver: scripted:///cache: it is at a loss")
+			default:
+				require.Equal(t, "d:1", (<-sets)[0].Name)
+				require.ErrorIs(t, end(), context.Canceled)
+			}
+		}
+
 		s, _, end = discover(t)
 		s.cc.ReportError(errors.New("it is at a loss"))
 		<-s.closed
 		require.EqualError(t, end(), "grpcbalancer: FromResolver: scripted:///cache: it is at a loss")
 	})
+}
+
+// A resolver is told the authority that it would have in a channel.
+func TestAuthoritiesOfResolvers(t *testing.T) {
+	for target, want := range map[string]string{
+		"scripted:///cache.example:8080": "cache.example:8080",
+		"scripted:///:8080":              "localhost:8080",
+		"scripted:///a/b":                "a%2Fb",
+	} {
+		s := new(scripted)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, FromResolver(s, target, "http").Discover(ctx, nil), context.Canceled)
+		require.Equal(t, want, s.name)
+	}
 }
 
 func TestServiceConfigsWithoutBackends(t *testing.T) {
