@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -35,7 +36,7 @@ import (
 // The file is read once a second, or as often as interval says, from 100ms on, and soon
 // after a connection fails. A set that has changed is taken when two reads, 100 ms
 // apart, are the same: a file that somebody is writing may look whole. Better
-// still, replace it by renaming another.
+// still, replace it by renaming another. It must not be larger than 16 MiB.
 //
 // A file that is missing, broken or empty, or that lists no backends, changes nothing:
 // the last good set stays, and the error is logged once. Before there has been a good set,
@@ -52,6 +53,12 @@ func init() {
 // settle is the time between the two reads that have to be the same, and the least time
 // between any two. It is the shortest interval, too.
 const settle = 100 * time.Millisecond
+
+// maxFile bounds what is read again and again, and kept: by then it is another file, such as
+// a log. It has room for more backends than a process has connections.
+const maxFile = 16 << 20
+
+const tooLarge = "it is larger than 16 MiB"
 
 // A fileBuilder builds resolvers that read a file.
 type fileBuilder struct{}
@@ -211,10 +218,20 @@ func readFile(path string) fileContent {
 		return unread(err)
 	case !info.Mode().IsRegular(): // a pipe would keep us waiting
 		return fileContent{err: "it is not a regular file"}
+	case info.Size() > maxFile:
+		return fileContent{err: tooLarge}
 	}
-	text, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return unread(err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1)) // it may have grown since
+	switch {
+	case err != nil:
+		return unread(err)
+	case len(text) > maxFile:
+		return fileContent{err: tooLarge}
 	}
 	return fileContent{text: string(text)}
 }

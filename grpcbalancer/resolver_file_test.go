@@ -202,6 +202,8 @@ func TestAFileIsBroken(t *testing.T) {
 		w.says(soon, "a:1", "b:7")
 		w.write("")
 		w.fails(soon, "it must be a list of backends")
+		require.NoError(t, os.Truncate(w.path, maxFile+1))
+		w.fails(soon, "it is larger than 16 MiB")
 		require.NoError(t, os.Remove(w.path))
 		w.fails(soon, "no such file")
 		require.NoError(t, os.Mkdir(w.path, 0o700))
