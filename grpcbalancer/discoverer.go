@@ -95,7 +95,7 @@ func (d *discoverer) parse() (resolver.Builder, resolver.Target, error) {
 	case builder == nil && u.Scheme == "":
 		return wrong("target", d.target, "it must have the scheme of a resolver, such as dns:///cache.example:8080")
 	case builder == nil:
-		if builder = resolver.Get(u.Scheme); builder == nil {
+		if builder = resolver.Get(u.Scheme); builder == nil || builder == (missing{}) {
 			return wrong("target", d.target, "no resolver is registered for its scheme; import the package that has it, or pass it")
 		}
 	case builder.Scheme() != u.Scheme:

@@ -74,6 +74,7 @@ func TestBadDiscoverers(t *testing.T) {
 		{nil, "", "http", `target "": option out of range: it must have the scheme of a resolver, such as dns:///cache.example:8080`},
 		{nil, "10.0.0.1:80", "http", `target "10.0.0.1:80": option out of range: parse`},
 		{nil, "zookeeper:///a", "http", `no resolver is registered for its scheme; import the package that has it, or pass it`},
+		{nil, "maglev-manual:///a", "http", `no resolver is registered for its scheme; import the package that has it, or pass it`},
 		{NewResolver(), "dns:///a:1", "http", `its scheme must be that of the resolver, as in maglev-manual:///cache.example`},
 	} {
 		_, err := httpbalancer.New(httpbalancer.Options{Discover: FromResolver(c.builder, c.target, c.scheme)})

@@ -218,10 +218,17 @@ func resolved(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// checkFields refuses fields that are not known, which [yaml.Node.Decode] does not.
+// checkFields refuses fields that are not known, which [yaml.Node.Decode] does not, or that
+// are there twice.
 func checkFields(mapping *yaml.Node, known []string) error {
+	seen := make(map[string]bool)
 	for i := 0; i < len(mapping.Content); i += 2 {
-		if key := mapping.Content[i]; !slices.Contains(known, key.Value) {
+		key := mapping.Content[i]
+		if seen[key.Value] {
+			return fmt.Errorf("line %d: field %q is there twice", key.Line, key.Value)
+		}
+		seen[key.Value] = true
+		if !slices.Contains(known, key.Value) {
 			return fmt.Errorf("line %d: unknown field %q; there is %s", key.Line, key.Value, strings.Join(known, ", "))
 		}
 	}

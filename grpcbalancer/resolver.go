@@ -1,6 +1,7 @@
 package grpcbalancer
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -130,3 +131,18 @@ func (c *subscriber) Close() {
 }
 
 var _ resolver.AuthorityOverrider = (*Resolver)(nil)
+
+func init() {
+	resolver.Register(missing{})
+}
+
+// missing is in the place of a Resolver that has not been given. Without it gRPC would take
+// the target for a name, and ask DNS for it.
+type missing struct{ *Resolver }
+
+// Build implements [resolver.Builder].
+func (missing) Build(resolver.Target, resolver.ClientConn, resolver.BuildOptions) (resolver.Resolver, error) {
+	return nil, errMissing
+}
+
+var errMissing = errors.New("grpcbalancer: target: " + ManualScheme + " is the scheme of Resolvers; the one that is told of the backends must be given by grpc.WithResolvers")

@@ -74,7 +74,8 @@ func TestBadFiles(t *testing.T) {
 		{".yaml", "- {address: a:1, weight: ''}\n", `backends[0]: weight "(no number)": backend not usable`},
 		{".yaml", "- {address: a:1, weight: [2]}\n", `backends[0]: weight "(no number)": backend not usable`},
 		{".yaml", "- {address: a:1, key: [k]}\n", "backends[0]: backend not usable: line 1: cannot unmarshal"},
-		{".yaml", "- {address: a:1, address: b:1}\n", `backends[0]: `},
+		{".yaml", "- {address: a:1, address: b:1}\n", `backends[0]: line 1: field "address" is there twice`},
+		{".yaml", "backends: [a:1]\nbackends: [b:1]\n", `line 2: field "backends" is there twice`},
 	} {
 		_, err := parseFile([]byte(c.text), formatOf("backends"+c.end))
 		require.ErrorContains(t, err, c.want, c.text)

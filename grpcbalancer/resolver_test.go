@@ -37,6 +37,12 @@ func (c *client) requirePlaces(t testing.TB, all []string) {
 	}
 }
 
+func TestAResolverThatIsNotGiven(t *testing.T) {
+	_, err := dialTo(t, "maglev-manual:///cache.example").call(grpcbalancer.WithHash(short(t), 1))
+	require.Equal(t, codes.Unavailable, status.Code(err))
+	require.ErrorContains(t, err, "grpcbalancer: target: maglev-manual is the scheme of Resolvers; the one that is told of the backends must be given by grpc.WithResolvers")
+}
+
 func TestOneResolverOfManyChannels(t *testing.T) {
 	all := addrs(servers(t, 4))
 	r := grpcbalancer.NewResolver()
