@@ -7,7 +7,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
 
@@ -92,25 +94,40 @@ func requireEven(t testing.TB, share map[string]int, keys, backends int) {
 	require.Less(t, chi, 60.0, "%d keys on %d backends: %v", keys, backends, share)
 }
 
-// With a retryPolicy in the service config (gRFC A6) no call fails when backends are
-// killed: those in flight are sent again, and as the backend is known to be gone by then,
-// to the next candidate.
+// With a retryPolicy in the service config (gRFC A6) calls in flight are sent again when
+// backends are killed, and as the backend is known to be gone by then, to the next
+// candidate. The exception is a call whose answer had begun: with its headers the attempt
+// is committed, and the call fails if the rest is cut off.
 func TestKillWithRetries(t *testing.T) {
+	const callers = 8
 	fleet := servers(t, 5)
 	names := addrs(fleet)
 	keys := keys(t, 300, names...)
 	c := dialService(t, `{"loadBalancingConfig":[{"maglev":`+byUser+`}],"methodConfig":[{"name":[{}],"retryPolicy":{
 		"maxAttempts": 3, "initialBackoff": "0.01s", "maxBackoff": "0.1s", "backoffMultiplier": 2,
 		"retryableStatusCodes": ["UNAVAILABLE"]}}]}`, endpoints(names...), retrySoon)
-	stop := load(t, 8, keys, func(ctx context.Context, _ int, k *key) error {
-		got, err := c.callKey(ctx, k)
-		if err == nil && got != k.candidates[0] && got != k.candidates[1] {
-			err = fmt.Errorf("it went to %s", got)
+	var lost [callers]map[string]bool // to whom
+	for i := range lost {
+		lost[i] = make(map[string]bool)
+	}
+	var killed atomic.Pointer[server] // the last one
+	stop := load(t, callers, keys, func(ctx context.Context, caller int, k *key) error {
+		var answer metadata.MD
+		got, err := c.callKey(ctx, k, grpc.Header(&answer))
+		switch last := killed.Load(); {
+		case err == nil && (got == k.candidates[0] || got == k.candidates[1]):
+			return nil
+		case err == nil:
+			return fmt.Errorf("it went to %s", got)
+		case len(answer) == 0 || status.Code(err) != codes.Unavailable || last == nil || got != last.addr || lost[caller][got]:
+			return fmt.Errorf("to %q, whose answer began with %v: %w", got, answer, err)
 		}
-		return err
+		lost[caller][got] = true
+		return nil
 	})
 	settle(t, c, keys, home)
 	for _, s := range fleet[:3] {
+		killed.Store(s)
 		s.Stop()
 		settle(t, c, keys, unless(s.addr))
 		serve(t, s.addr)

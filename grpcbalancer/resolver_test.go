@@ -167,13 +167,20 @@ func TestUpdatesByManyGoroutines(t *testing.T) {
 	}
 }
 
-// Real channels are closed while they are told of sets.
+// Real channels are closed while they are told of sets. One server is in each, and has
+// the hashes of the calls: connections to the others would be given up before they stand.
 func TestUpdatesWhileChannelsClose(t *testing.T) {
-	all := addrs(servers(t, 3))
+	all := addrs(servers(t, 4))
+	var hashes []uint64
+	for hash := uint64(0); len(hashes) < 30; hash += 0x9E3779B97F4A7C15 {
+		if stays := func(other string) bool { return order(t, hash, all[0], other)[0] == all[0] }; stays(all[1]) && stays(all[2]) && stays(all[3]) {
+			hashes = append(hashes, hash)
+		}
+	}
 	r := grpcbalancer.NewResolver()
 	done := make(chan struct{})
 	var updating, dialing errgroup.Group
-	for i := range 3 {
+	for _, other := range all[1:] {
 		updating.Go(func() error {
 			for {
 				select {
@@ -181,7 +188,7 @@ func TestUpdatesWhileChannelsClose(t *testing.T) {
 					return nil
 				default:
 				}
-				if err := r.Update(backends(all[i], all[(i+1)%3])); err != nil {
+				if err := r.Update(backends(all[0], other)); err != nil {
 					return err
 				}
 			}
@@ -189,10 +196,10 @@ func TestUpdatesWhileChannelsClose(t *testing.T) {
 	}
 	for range 3 {
 		dialing.Go(func() error {
-			for i := range 30 {
+			for _, hash := range hashes {
 				c := dialTo(t, "maglev-manual:///cache", r)
-				if _, err := c.call(grpcbalancer.WithHash(short(t), uint64(i))); err != nil {
-					return err
+				if got, err := c.call(grpcbalancer.WithHash(short(t), hash)); err != nil || got != all[0] {
+					return fmt.Errorf("hash %d went to %q: %w", hash, got, err)
 				}
 				if err := c.Close(); err != nil {
 					return err
@@ -201,8 +208,9 @@ func TestUpdatesWhileChannelsClose(t *testing.T) {
 			return nil
 		})
 	}
-	require.NoError(t, dialing.Wait())
+	err := dialing.Wait()
 	close(done)
+	require.NoError(t, err)
 	require.NoError(t, updating.Wait())
 }
 
