@@ -21,11 +21,10 @@ type child struct {
 	balancer.ClientConn
 	policy *policy
 
-	// current is read by picks.
-	current  atomic.Pointer[balancer.State]
 	inFlight atomic.Int64 // calls, if they are bounded
 
 	// Guarded by policy.mu.
+	current  *standing
 	index    int // in the set
 	weight   uint32
 	endpoint resolver.Endpoint
@@ -37,6 +36,31 @@ type child struct {
 	lb     balancer.Balancer
 	told   resolver.Endpoint // what lb knows
 	closed bool
+}
+
+// A standing is what a child has said last. It is not changed.
+type standing struct {
+	balancer.State
+	same balancer.PickResult // what the picker answers each call, if that is so
+}
+
+// newStanding returns what a state means for picks. The picker of a pick_first that is
+// READY has the same answer for each call, its connection; so it is asked once.
+func newStanding(s balancer.State) *standing {
+	c := &standing{State: s}
+	if s.ConnectivityState == connectivity.Ready {
+		if same, err := s.Picker.Pick(balancer.PickInfo{}); err == nil && same.Done == nil && same.Metadata == nil {
+			c.same = same
+		}
+	}
+	return c
+}
+
+func (c *standing) pick(info balancer.PickInfo) (balancer.PickResult, error) {
+	if c.same.SubConn != nil {
+		return c.same, nil
+	}
+	return c.Picker.Pick(info)
 }
 
 // newChild returns a child that is IDLE and has not been told of its endpoint.
@@ -68,7 +92,8 @@ func (p *idlePicker) Pick(balancer.PickInfo) (balancer.PickResult, error) {
 	return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 }
 
-func (c *child) state() connectivity.State { return c.current.Load().ConnectivityState }
+// state is called with policy.mu held.
+func (c *child) state() connectivity.State { return c.current.ConnectivityState }
 
 // usable returns the weight that the child takes calls with in a state. policy.mu is held.
 func (c *child) usable(s connectivity.State) int64 {

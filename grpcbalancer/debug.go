@@ -106,7 +106,7 @@ func (p *policy) snapshot() *Snapshot {
 // snapshot returns what is known of the child, which is backend i of the table.
 // policy.mu is held.
 func (c *child) snapshot(table *maglev.Table, i int) EndpointSnapshot {
-	backend, state := table.Backend(i), c.current.Load()
+	backend, state := table.Backend(i), c.current
 	s := EndpointSnapshot{
 		Key:       backend.Name,
 		Addresses: make([]string, len(c.endpoint.Addresses)),

@@ -18,6 +18,7 @@ import (
 type set struct {
 	table    *maglev.Table
 	children []*child
+	standing []atomic.Pointer[standing] // of the children: what picks need of them
 	states   states
 	hasher   hasher
 	factor   int // of the bound, 0 for none
@@ -66,26 +67,25 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 		s.metrics.withoutHash()
 		return p.random(info, rand.Uint64())
 	}
-	first := s.table.Lookup(hash)
-	state := s.children[first].current.Load()
-	if state.ConnectivityState == connectivity.TransientFailure && !p.failing() {
-		if state = s.next(hash); state == nil {
+	first := s.standing[s.table.Lookup(hash)].Load()
+	if first.ConnectivityState == connectivity.TransientFailure && !p.failing() {
+		if first = s.next(hash); first == nil {
 			return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 		}
 		s.metrics.passedOver()
 	}
-	return state.Picker.Pick(info)
+	return first.pick(info)
 }
 
-// next returns the state of the first candidate that is not in TRANSIENT_FAILURE, nil
-// if there is none.
-func (s *set) next(hash uint64) *balancer.State {
+// next returns how the first candidate stands that is not in TRANSIENT_FAILURE, nil if
+// there is none.
+func (s *set) next(hash uint64) *standing {
 	for i := range s.table.Candidates(hash) {
 		if s.states.of(i) == connectivity.TransientFailure {
 			continue
 		}
-		if state := s.children[i].current.Load(); state.ConnectivityState != connectivity.TransientFailure {
-			return state
+		if c := s.standing[i].Load(); c.ConnectivityState != connectivity.TransientFailure {
+			return c
 		}
 	}
 	return nil
@@ -95,27 +95,26 @@ func (s *set) next(hash uint64) *balancer.State {
 // is about to connect, one on the way is asked to (gRFC A76).
 func (p *picker) random(info balancer.PickInfo, hash uint64) (balancer.PickResult, error) {
 	s := p.set
-	likely := s.children[s.table.Lookup(hash)]
-	if state := likely.current.Load(); state.ConnectivityState == connectivity.Ready {
-		return s.enter(info, likely, state)
+	likely := s.table.Lookup(hash)
+	if c := s.standing[likely].Load(); c.ConnectivityState == connectivity.Ready {
+		return s.enter(info, likely, c)
 	}
 	requested := p.counts[connectivity.Connecting] > 0
 	if p.counts[connectivity.Ready] == 0 && requested {
 		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 	}
 	for i := range s.table.Candidates(hash) {
-		c := s.children[i]
 		switch s.states.of(i) {
 		case connectivity.Ready:
-			if state := c.current.Load(); state.ConnectivityState == connectivity.Ready {
-				return s.enter(info, c, state)
+			if c := s.standing[i].Load(); c.ConnectivityState == connectivity.Ready {
+				return s.enter(info, i, c)
 			}
 			requested = true // it has just been lost: the next picker knows more
 		case connectivity.Connecting:
 			requested = true
 		case connectivity.Idle:
 			if !requested && !p.asked.Swap(true) {
-				c.connect()
+				s.children[i].connect()
 			}
 			requested = true
 		}
@@ -123,7 +122,7 @@ func (p *picker) random(info balancer.PickInfo, hash uint64) (balancer.PickResul
 	if requested || !p.failing() {
 		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 	}
-	return likely.current.Load().Picker.Pick(info)
+	return s.standing[likely].Load().pick(info)
 }
 
 // minInFlight is how many calls in flight are never too many: as in
@@ -137,49 +136,46 @@ func (p *picker) bounded(info balancer.PickInfo, hash uint64) (balancer.PickResu
 	requests := uint64(s.inFlight.Load()) + 1
 	total := float64((requests*uint64(s.factor) + 99) / 100)
 	usable := float64(s.usable.Load())
-	first := s.children[s.table.Lookup(hash)]
-	var chosen *child
+	first := s.table.Lookup(hash)
+	chosen := -1
 	load := math.Inf(1) // of the chosen one
 	for i := range s.table.Candidates(hash) {
 		if s.states.of(i) == connectivity.TransientFailure {
 			continue
 		}
-		c := s.children[i]
 		slots := max(math.Ceil(total*float64(s.table.Backend(i).Weight)/usable), minInFlight)
-		n := float64(c.inFlight.Load())
+		n := float64(s.children[i].inFlight.Load())
 		if n <= slots {
-			chosen = c
+			chosen = i
 			break
 		}
 		if n/slots < load {
-			chosen, load = c, n/slots
+			chosen, load = i, n/slots
 		}
 	}
 	switch {
-	case chosen == nil: // all are failing
+	case chosen < 0: // all are failing
 		chosen = first
 	case chosen == first:
-	case first.state() == connectivity.TransientFailure:
+	case s.standing[first].Load().ConnectivityState == connectivity.TransientFailure:
 		s.metrics.passedOver()
 	default:
 		s.metrics.overflowed()
 	}
-	state := chosen.current.Load()
-	if state.ConnectivityState == connectivity.TransientFailure && !p.failing() {
+	c := s.standing[chosen].Load()
+	if c.ConnectivityState == connectivity.TransientFailure && !p.failing() {
 		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 	}
-	return s.enter(info, chosen, state)
+	return s.enter(info, chosen, c)
 }
 
 // enter picks a child, and counts the call in flight there if calls are bounded.
-func (s *set) enter(info balancer.PickInfo, c *child, state *balancer.State) (balancer.PickResult, error) {
-	if s.factor == 0 {
-		return state.Picker.Pick(info)
-	}
-	result, err := state.Picker.Pick(info)
-	if err != nil {
+func (s *set) enter(info balancer.PickInfo, i int, by *standing) (balancer.PickResult, error) {
+	result, err := by.pick(info)
+	if err != nil || s.factor == 0 {
 		return result, err
 	}
+	c := s.children[i]
 	s.inFlight.Add(1)
 	c.inFlight.Add(1)
 	done := result.Done

@@ -47,7 +47,7 @@ func TestPicksWhileStatesChange(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for failing := range n + 1 { // how many have just failed, along the candidates
 				for key := range uint64(50) {
-					s := &set{table: table, children: make([]*child, n), states: make(states, n), hasher: newHasher(c.config),
+					s := &set{table: table, children: make([]*child, n), standing: make([]atomic.Pointer[standing], n), states: make(states, n), hasher: newHasher(c.config),
 						factor: c.config.HashBalanceFactor, metrics: newMetrics(nil, ""), inFlight: new(atomic.Int64)}
 					s.usable.Store(n)
 					p := &picker{set: s}
@@ -57,12 +57,12 @@ func TestPicksWhileStatesChange(t *testing.T) {
 						order = append(order, i)
 					}
 					for at, i := range order {
-						state := &balancer.State{ConnectivityState: connectivity.Ready, Picker: marking{&mark{child: i}}}
+						state := balancer.State{ConnectivityState: connectivity.Ready, Picker: marking{&mark{child: i}}}
 						if at < failing {
-							state = &balancer.State{ConnectivityState: connectivity.TransientFailure, Picker: base.NewErrPicker(failed)}
+							state = balancer.State{ConnectivityState: connectivity.TransientFailure, Picker: base.NewErrPicker(failed)}
 						}
 						s.children[i] = new(child)
-						s.children[i].current.Store(state)
+						s.standing[i].Store(newStanding(state))
 						s.states.put(i, connectivity.Ready) // it lags behind
 					}
 					got, err := p.Pick(balancer.PickInfo{Ctx: WithHash(context.Background(), key)})

@@ -108,6 +108,7 @@ func (p *policy) UpdateClientConnState(state balancer.ClientConnState) error {
 	next := &set{
 		table:    table,
 		children: make([]*child, len(rows)),
+		standing: make([]atomic.Pointer[standing], len(rows)),
 		states:   make(states, len(rows)),
 		hasher:   newHasher(config),
 		factor:   config.HashBalanceFactor,
@@ -161,6 +162,7 @@ func (p *policy) recount(rows []row) {
 	for i, c := range p.set.children {
 		c.index, c.weight, c.endpoint = i, rows[i].Weight, rows[i].endpoint
 		s := c.state()
+		p.set.standing[i].Store(c.current)
 		p.set.states.put(i, s)
 		now[s]++
 		usable += c.usable(s)
@@ -254,7 +256,8 @@ func (p *policy) connectOne() {
 func (p *policy) childChanged(c *child, s balancer.State) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	old := c.current.Swap(&s)
+	old := c.current
+	c.current = newStanding(s)
 	if p.closed || c.removed || p.updating {
 		return
 	}
@@ -262,6 +265,7 @@ func (p *policy) childChanged(c *child, s balancer.State) {
 	now[old.ConnectivityState]--
 	now[s.ConnectivityState]++
 	p.setCounts(now)
+	p.set.standing[c.index].Store(c.current)
 	p.set.states.put(c.index, s.ConnectivityState)
 	p.set.usable.Add(c.usable(s.ConnectivityState) - c.usable(old.ConnectivityState))
 	p.publish()
