@@ -51,7 +51,8 @@ func parseEnvoyConfig(raw json.RawMessage) (*Config, error) {
 		if err != nil {
 			return nil, err
 		}
-		if policy.isSet() && string(policy.raw) != "[]" {
+		var policies []json.RawMessage
+		if err := json.Unmarshal(policy.raw, &policies); policy.isSet() && (err != nil || len(policies) > 0) {
 			return nil, fmt.Errorf("grpcbalancer: %s %s: not supported here; give the hash policy to the routes, or set requestHashHeader", policy.name, policy.raw)
 		}
 		for _, field := range []envoyField{envoyFactor, envoyHostname} {

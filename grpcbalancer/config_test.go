@@ -30,7 +30,7 @@ func TestEnvoyConfig(t *testing.T) {
 		`{"table_size":251}`:     {TableSize: 251},
 		`{"tableSize":"251"}`:    {TableSize: 251},
 		`{"table_size":"65537"}`: {TableSize: 65537},
-		`{"consistent_hashing_lb_config":{"hash_balance_factor":150,"use_hostname_for_hashing":true,"hash_policy":[]}}`: {
+		`{"consistent_hashing_lb_config":{"hash_balance_factor":150,"use_hostname_for_hashing":true,"hash_policy":[ ]}}`: {
 			TableSize: 65537, HashBalanceFactor: 150, UseHostnameForHashing: true},
 		`{"consistentHashingLbConfig":{"hashBalanceFactor":"150"},"locality_weighted_lb_config":{}}`: {TableSize: 65537, HashBalanceFactor: 150},
 		`{"tableSize":null,"table_size":251,"requestHashHeader":"x-user"}`:                           {TableSize: 251, RequestHashHeader: "x-user"},

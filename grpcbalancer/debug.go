@@ -48,7 +48,8 @@ type EndpointSnapshot struct {
 }
 
 // Debug returns what the policies of a ClientConn see now. There is one, or with xDS one
-// for each cluster that a route can take; none before the first call, or when the
+// for each priority in use of each cluster that a route can take, and for a quarter of an
+// hour those that have been left; none before the first call, or when the
 // ClientConn is idle or closed, or has another policy. What other ClientConns to the
 // same target see is among it. It is for people and for tests, not for each call: it
 // copies everything.

@@ -1,8 +1,11 @@
 package grpcbalancer_test
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"testing"
 	"time"
@@ -190,4 +193,18 @@ func TestAttributesThatCannotBeCompared(t *testing.T) {
 			require.Eventually(t, func() bool { return one.openConns() == 0 }, 10*time.Second, time.Millisecond)
 		})
 	}
+}
+
+// An address may be empty, if the dialer knows where to.
+func TestAnEmptyAddress(t *testing.T) {
+	all := addrs(servers(t, 2))
+	c := dial(t, `{}`, endpoints("", all[1]), grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", cmp.Or(addr, all[0]))
+	}))
+	share := make(map[string]int)
+	for _, addr := range placement(t, c, 200) {
+		share[addr]++
+	}
+	require.Len(t, share, 2)
+	require.InDelta(t, 100, share[all[0]], 50)
 }

@@ -25,14 +25,15 @@ type row struct {
 // the same for the same endpoints, in whatever order they come.
 //
 // Endpoints without an address are left out. Endpoints with the same addresses are
-// one, with the sum of their weights. Of different endpoints with one hash key, that
+// one, with the sum of their weights; for what else they have, that with the smallest
+// key counts. Of different endpoints with one hash key, that
 // with the smallest addresses has it, and the key of each other one is continued with
 // its addresses.
 func (c *Config) rowsOf(endpoints []resolver.Endpoint) []row {
 	rows := make([]row, 0, len(endpoints))
 	for _, e := range endpoints {
-		if name := c.keyOf(e); name != "" {
-			rows = append(rows, row{maglev.Backend{Name: name, Weight: weightOf(e)}, identity(e), e})
+		if len(e.Addresses) > 0 {
+			rows = append(rows, row{maglev.Backend{Name: c.keyOf(e), Weight: weightOf(e)}, identity(e), e})
 		}
 	}
 	slices.SortStableFunc(rows, func(x, y row) int {
@@ -66,18 +67,19 @@ func (c *Config) rowsOf(endpoints []resolver.Endpoint) []row {
 	return merged
 }
 
-// keyOf returns what is hashed of an endpoint, "" if it has no address.
+// unnamed is what is hashed of an address that is empty, as that of the target
+// passthrough:/// is: a dialer of the user's knows where to.
+const unnamed = " "
+
+// keyOf returns what is hashed of an endpoint that has an address.
 func (c *Config) keyOf(e resolver.Endpoint) string {
-	if len(e.Addresses) == 0 {
-		return ""
-	}
 	if key := ringhash.HashKey(e); key != "" {
 		return key
 	}
 	if name := hostname.FromEndpoint(e); name != "" && c.UseHostnameForHashing {
 		return name
 	}
-	return c.Dialect.name(e.Addresses[0].Addr)
+	return cmp.Or(c.Dialect.name(e.Addresses[0].Addr), unnamed)
 }
 
 // weightOf returns the weight of an endpoint. One that is not set means 1.
@@ -111,7 +113,8 @@ const rounding = 3
 // unscale undoes what gRPC's xDS has done to weights: 1, 2 and 3 arrive as 357913941,
 // 715827882 and 1073741824, which are not quite their multiples, and an Envoy that
 // builds its table from 1, 2 and 3 may have another one. If all are within rounding
-// of whole multiples of something, they become those multiples.
+// of whole multiples of something, they become those multiples. So do weights as large
+// that another resolver has set: their ratios stay.
 func unscale(rows []row) {
 	weights := make([]uint32, len(rows))
 	for i := range rows {

@@ -50,6 +50,10 @@ func TestRowsDoNotDependOnOrder(t *testing.T) {
 			[]resolver.Endpoint{endpoint("", 0), endpoint("key", 5), endpoint("", 0, "b", "a")},
 			[]maglev.Backend{{Name: "b", Weight: 1}},
 		},
+		"empty addresses": {
+			[]resolver.Endpoint{endpoint("", 2, ""), endpoint("", 3, ""), endpoint("key", 1, "", "a")},
+			[]maglev.Backend{{Name: " ", Weight: 5}, {Name: "key", Weight: 1}},
+		},
 		"the same addresses": {
 			[]resolver.Endpoint{endpoint("", 3, "a"), endpoint("", 4, "a"), endpoint("", 0, "b"), endpoint("", 1<<32-1, "c"), endpoint("", 9, "c")},
 			[]maglev.Backend{{Name: "a", Weight: 7}, {Name: "b", Weight: 1}, {Name: "c", Weight: 1<<32 - 1}},
