@@ -41,7 +41,8 @@ type child struct {
 // A standing is what a child has said last. It is not changed.
 type standing struct {
 	balancer.State
-	same balancer.PickResult // what the picker answers each call, if that is so
+	same   balancer.PickResult // what the picker answers
+	always bool                // to each call
 }
 
 // newStanding returns what a state means for picks. The picker of a pick_first that is
@@ -50,14 +51,14 @@ func newStanding(s balancer.State) *standing {
 	c := &standing{State: s}
 	if s.ConnectivityState == connectivity.Ready {
 		if same, err := s.Picker.Pick(balancer.PickInfo{}); err == nil && same.Done == nil && same.Metadata == nil {
-			c.same = same
+			c.same, c.always = same, true
 		}
 	}
 	return c
 }
 
 func (c *standing) pick(info balancer.PickInfo) (balancer.PickResult, error) {
-	if c.same.SubConn != nil {
+	if c.always {
 		return c.same, nil
 	}
 	return c.Picker.Pick(info)
