@@ -130,7 +130,6 @@ func (f *fixture) connectAll(b testing.TB, call func(key string) context.Context
 
 // picks times the picks of a policy, all of whose endpoints have been asked to connect.
 func (f *fixture) picks(b *testing.B, ctx func(key string) context.Context) {
-	f.connectAll(b, ctx)
 	infos := make([]balancer.PickInfo, 64)
 	for i := range infos {
 		infos[i].Ctx = ctx("user-" + strconv.Itoa(i))
@@ -164,6 +163,7 @@ func BenchmarkPick(b *testing.B) {
 	route, err := grpcbalancer.RouteKey()
 	require.NoError(b, err)
 	plain := context.Background()
+	ready := make(map[string]*fixture)
 	for _, hash := range []struct {
 		name, config string
 		only         string // policy
@@ -188,8 +188,15 @@ func BenchmarkPick(b *testing.B) {
 				if hash.only != "" && hash.only != policy.impl {
 					continue
 				}
-				b.Run(fmt.Sprintf("hash=%s/N=%d/impl=%s", hash.name, n, policy.impl), func(b *testing.B) {
-					build(b, policy.name, hash.config, n).picks(b, hash.call)
+				b.Run(fmt.Sprintf("hash=%s/N=%d/impl=%s", hash.name, n, policy.impl), func(sub *testing.B) {
+					id := fmt.Sprint(policy.name, hash.config, n)
+					f := ready[id]
+					if f == nil { // to connect them takes longer than all the rest
+						f = build(b, policy.name, hash.config, n)
+						f.connectAll(b, hash.call)
+						ready[id] = f
+					}
+					f.picks(sub, hash.call)
 				})
 			}
 		}
@@ -216,23 +223,28 @@ func BenchmarkChange(b *testing.B) {
 
 // BenchmarkPickFailing times picks while a share of 1000 endpoints is failing.
 func BenchmarkPickFailing(b *testing.B) {
+	infos := make([]balancer.PickInfo, 1024)
+	for i := range infos {
+		infos[i].Ctx = withHeader(strconv.Itoa(i))
+	}
+	ready := make(map[string]*fixture)
 	for _, failing := range []int{500, 990, 1000} {
 		for _, policy := range policies {
-			b.Run(fmt.Sprintf("failing=%d/impl=%s", failing, policy.impl), func(b *testing.B) {
-				f := build(b, policy.name, hashesUser, 1000)
-				f.connectAll(b, withHeader)
+			b.Run(fmt.Sprintf("failing=%d/impl=%s", failing, policy.impl), func(sub *testing.B) {
+				f := ready[policy.name]
+				if f == nil {
+					f = build(b, policy.name, hashesUser, 1000)
+					f.connectAll(b, withHeader)
+					ready[policy.name] = f
+				}
 				for _, conn := range f.conns[:failing] {
 					conn.health(balancer.SubConnState{ConnectivityState: connectivity.TransientFailure, ConnectionError: errFailing})
 				}
 				picker := f.picker()
-				info := make([]balancer.PickInfo, 1024)
-				for i := range info {
-					info[i].Ctx = withHeader(strconv.Itoa(i))
-				}
 				i := 0
-				b.ReportAllocs()
-				for b.Loop() {
-					_, _ = picker.Pick(info[i%len(info)])
+				sub.ReportAllocs()
+				for sub.Loop() {
+					_, _ = picker.Pick(infos[i%len(infos)])
 					i++
 				}
 			})
