@@ -17,7 +17,9 @@ func TestLookupIsHashModuloSize(t *testing.T) {
 	for _, m := range []int{2, 3, 5, 7, 251, 16381, 65521, 65537, 655373, 4999999, 5000011} {
 		table := mustNew(t, numbered(300), maglev.Options{TableSize: m})
 		check := func(hash uint64) {
-			require.Equal(t, table.Lookup(hash%uint64(m)), table.Lookup(hash), "%d mod %d", hash, m)
+			if want, got := table.Lookup(hash%uint64(m)), table.Lookup(hash); got != want { // require is slow, a million times
+				require.Equal(t, want, got, "%d mod %d", hash, m)
+			}
 		}
 		for _, hash := range []uint64{0, 1, 1<<32 - 1, 1 << 32, 1<<63 - 1, 1 << 63, math.MaxUint64 - 1, math.MaxUint64} {
 			check(hash)
