@@ -24,8 +24,8 @@ type set struct {
 	factor   int // of the bound, 0 for none
 	metrics  *metrics
 
-	usable   atomic.Int64  // the weights of those not in TRANSIENT_FAILURE
-	inFlight *atomic.Int64 // calls at all endpoints of the policy, if they are bounded
+	usable atomic.Int64 // the weights of those not in TRANSIENT_FAILURE
+	bound  *bound       // what the policy counts
 }
 
 // states are those of a set's children, side by side: a search that reads them from the
@@ -59,13 +59,13 @@ func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	hash, found := s.hasher.hash(info.Ctx)
 	switch {
 	case found && s.factor > 0:
-		return p.bounded(info, hash)
+		return p.untilRoom(info, hash, (*picker).bounded)
 	case found:
 	case s.hasher.header == "":
 		return balancer.PickResult{}, errNoHash()
 	default:
 		s.metrics.withoutHash()
-		return p.random(info, rand.Uint64())
+		return p.untilRoom(info, rand.Uint64(), (*picker).random)
 	}
 	first := s.standing[s.table.Lookup(hash)].Load()
 	if first.ConnectivityState == connectivity.TransientFailure && !p.failing() {
@@ -91,25 +91,32 @@ func (s *set) next(hash uint64) *standing {
 	return nil
 }
 
-// random picks for a call without a key: the first candidate that is READY. If nobody
-// is about to connect, one on the way is asked to (gRFC A76).
+// random picks for a call without a key: the first candidate that is READY, and has room
+// if calls are bounded. If nobody is about to connect, one on the way is asked to (gRFC
+// A76).
 func (p *picker) random(info balancer.PickInfo, hash uint64) (balancer.PickResult, error) {
-	s := p.set
+	s, loads := p.set, p.set.loads()
 	likely := s.table.Lookup(hash)
-	if c := s.standing[likely].Load(); c.ConnectivityState == connectivity.Ready {
+	if c := s.standing[likely].Load(); c.ConnectivityState == connectivity.Ready && loads.of(likely) <= 1 {
 		return s.enter(info, likely, c)
 	}
 	requested := p.counts[connectivity.Connecting] > 0
 	if p.counts[connectivity.Ready] == 0 && requested {
 		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 	}
+	full, least := -1, math.Inf(1) // the least loaded READY one without room
 	for i := range s.table.Candidates(hash) {
 		switch s.states.of(i) {
 		case connectivity.Ready:
-			if c := s.standing[i].Load(); c.ConnectivityState == connectivity.Ready {
+			c := s.standing[i].Load()
+			switch load := loads.of(i); {
+			case c.ConnectivityState != connectivity.Ready:
+				requested = true // it has just been lost: the next picker knows more
+			case load <= 1:
 				return s.enter(info, i, c)
+			case load < least:
+				full, least = i, load
 			}
-			requested = true // it has just been lost: the next picker knows more
 		case connectivity.Connecting:
 			requested = true
 		case connectivity.Idle:
@@ -119,74 +126,15 @@ func (p *picker) random(info balancer.PickInfo, hash uint64) (balancer.PickResul
 			requested = true
 		}
 	}
-	if requested || !p.failing() {
+	switch {
+	case full >= 0 && requested:
+		return balancer.PickResult{}, errFull
+	case full >= 0:
+		return s.enter(info, full, s.standing[full].Load())
+	case requested || !p.failing():
 		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
 	}
 	return s.standing[likely].Load().pick(info)
-}
-
-// minInFlight is how many calls in flight are never too many: as in
-// maglev.BalancerOptions.
-const minInFlight = 8
-
-// bounded picks the first candidate that may have another call, and if none may, the
-// least loaded by its share.
-func (p *picker) bounded(info balancer.PickInfo, hash uint64) (balancer.PickResult, error) {
-	s := p.set
-	requests := uint64(s.inFlight.Load()) + 1
-	total := float64((requests*uint64(s.factor) + 99) / 100)
-	usable := float64(s.usable.Load())
-	first := s.table.Lookup(hash)
-	chosen := -1
-	load := math.Inf(1) // of the chosen one
-	for i := range s.table.Candidates(hash) {
-		if s.states.of(i) == connectivity.TransientFailure {
-			continue
-		}
-		slots := max(math.Ceil(total*float64(s.table.Backend(i).Weight)/usable), minInFlight)
-		n := float64(s.children[i].inFlight.Load())
-		if n <= slots {
-			chosen = i
-			break
-		}
-		if n/slots < load {
-			chosen, load = i, n/slots
-		}
-	}
-	switch {
-	case chosen < 0: // all are failing
-		chosen = first
-	case chosen == first:
-	case s.standing[first].Load().ConnectivityState == connectivity.TransientFailure:
-		s.metrics.passedOver()
-	default:
-		s.metrics.overflowed()
-	}
-	c := s.standing[chosen].Load()
-	if c.ConnectivityState == connectivity.TransientFailure && !p.failing() {
-		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable
-	}
-	return s.enter(info, chosen, c)
-}
-
-// enter picks a child, and counts the call in flight there if calls are bounded.
-func (s *set) enter(info balancer.PickInfo, i int, by *standing) (balancer.PickResult, error) {
-	result, err := by.pick(info)
-	if err != nil || s.factor == 0 {
-		return result, err
-	}
-	c := s.children[i]
-	s.inFlight.Add(1)
-	c.inFlight.Add(1)
-	done := result.Done
-	result.Done = func(info balancer.DoneInfo) {
-		c.inFlight.Add(-1)
-		s.inFlight.Add(-1)
-		if done != nil {
-			done(info)
-		}
-	}
-	return result, nil
 }
 
 // unavailable returns a status error. That ends a call even if it waits for ready, so it

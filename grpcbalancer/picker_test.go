@@ -48,7 +48,7 @@ func TestPicksWhileStatesChange(t *testing.T) {
 			for failing := range n + 1 { // how many have just failed, along the candidates
 				for key := range uint64(50) {
 					s := &set{table: table, children: make([]*child, n), standing: make([]atomic.Pointer[standing], n), states: make(states, n), hasher: newHasher(c.config),
-						factor: c.config.HashBalanceFactor, metrics: newMetrics(nil, ""), inFlight: new(atomic.Int64)}
+						factor: c.config.HashBalanceFactor, metrics: newMetrics(nil, ""), bound: new(bound)}
 					s.usable.Store(n)
 					p := &picker{set: s}
 					p.counts[connectivity.Ready] = n

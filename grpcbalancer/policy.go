@@ -36,6 +36,7 @@ func (*builder) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balanc
 		metrics:  newMetrics(cc, opts.Target.String()),
 		children: make(map[string]*child),
 	}
+	p.bound.wake = p.wake
 	living.add(p)
 	return p
 }
@@ -66,7 +67,7 @@ type policy struct {
 	err      error // why there are no endpoints
 	config   *Config
 
-	inFlight atomic.Int64 // calls, if they are bounded
+	bound bound
 
 	attributes *attributes.Attributes // of the resolver's last state; UpdateClientConnState has them to itself
 }
@@ -113,7 +114,7 @@ func (p *policy) UpdateClientConnState(state balancer.ClientConnState) error {
 		hasher:   newHasher(config),
 		factor:   config.HashBalanceFactor,
 		metrics:  p.metrics,
-		inFlight: &p.inFlight,
+		bound:    &p.bound,
 	}
 	for i := range rows {
 		c := old[rows[i].addresses]
@@ -269,6 +270,15 @@ func (p *policy) childChanged(c *child, s balancer.State) {
 	p.set.states.put(c.index, s.ConnectivityState)
 	p.set.usable.Add(c.usable(s.ConnectivityState) - c.usable(old.ConnectivityState))
 	p.publish()
+}
+
+// wake has calls that wait try again.
+func (p *policy) wake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.updating { // or it comes at the end
+		p.publish()
+	}
 }
 
 // publish tells the ClientConn of the state of the whole, with a new picker each time,
