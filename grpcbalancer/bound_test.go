@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/peer"
 
@@ -78,7 +80,8 @@ func TestCallsAboveTheBoundDoNotWaitForOneThatHangs(t *testing.T) {
 	all := addrs(servers(t, 3))
 	candidates := order(t, maglev.XXHash("hot", 0), all...)
 	g := newGate()
-	c := dial(t, `{"hashBalanceFactor":100}`, endpoints(all...), g.option())
+	c := dial(t, `{"hashBalanceFactor":100}`, endpoints(all...), g.option(),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: time.Hour}))
 	hot := grpcbalancer.WithKey(short(t), "hot")
 	type outcome struct {
 		addr string

@@ -97,9 +97,13 @@ func identity(e resolver.Endpoint) string {
 	return strings.Join(slices.Compact(addrs), "\x00") + "\x00"
 }
 
-// fixedPoint is a weight from which on weights are taken to be fractions: gRPC's xDS
-// gives those of a priority as 31 bits after the point, which sum up to 1.
-const fixedPoint = 1 << 20
+// gRPC's xDS gives the weights of a priority as fractions with 31 bits after the point. They
+// are taken for that if they sum up to 1, or, as some may have been left out, if one is
+// that large.
+const (
+	one        = 1 << 31
+	fixedPoint = 1 << 20
+)
 
 // maxDenominator bounds the search for the weights that the fractions stand for, and
 // so its time: a millisecond.
@@ -117,10 +121,13 @@ const rounding = 3
 // that another resolver has set: their ratios stay.
 func unscale(rows []row) {
 	weights := make([]uint32, len(rows))
+	sum := int64(0)
 	for i := range rows {
 		weights[i] = rows[i].Weight
+		sum += int64(rows[i].Weight)
 	}
-	if len(rows) == 0 || slices.Max(weights) < fixedPoint {
+	lost := rounding * int64(len(rows)) // at most
+	if len(rows) == 0 || (sum < one-lost || sum > one) && slices.Max(weights) < fixedPoint {
 		return
 	}
 	// Those that differ, the smallest first: if it cannot be, one look shows that.

@@ -2,6 +2,7 @@ package grpcbalancer
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -105,6 +106,23 @@ func TestRowsDoNotDependOnOrder(t *testing.T) {
 				require.Equal(t, c.want, got)
 			}
 		})
+	}
+}
+
+// However many endpoints share the weights of xDS, they become what they were.
+func TestFractionsOfManyEndpoints(t *testing.T) {
+	for _, n := range []int{1, 2, 100, 3000, 30000} {
+		sum := uint64(0)
+		for i := range n {
+			sum += uint64(i%3 + 1)
+		}
+		all := make([]resolver.Endpoint, n)
+		for i := range all {
+			all[i] = endpoint("", uint32(uint64(i%3+1)<<31/sum), fmt.Sprintf("%05d", i))
+		}
+		for i, row := range new(Config).rowsOf(all) {
+			require.EqualValues(t, i%3+1, row.Weight, "%d of %d", i, n)
+		}
 	}
 }
 
