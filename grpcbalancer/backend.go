@@ -125,6 +125,9 @@ func checkAddress(address string) (string, error) {
 		if path == "" || strings.ContainsRune(path, 0) {
 			return wrong(`it must have the path of a unix socket, such as "unix:/run/cache.sock"`)
 		}
+		if rest := strings.TrimLeft(path, "/"); rest != path { // unix:///run/cache.sock
+			return unixPrefix + "/" + rest, nil
+		}
 		return address, nil
 	}
 	host, port, err := net.SplitHostPort(address)

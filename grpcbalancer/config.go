@@ -80,6 +80,9 @@ func parseConfig(raw json.RawMessage) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := fields.foldNames(); err != nil {
+		return nil, err
+	}
 	return fields.config()
 }
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,6 +40,26 @@ func object(outer string, raw json.RawMessage) (fields, error) {
 		all[name] = field{name: path, raw: value}
 	}
 	return all, nil
+}
+
+// foldNames has fields by the names of [Config], in whatever case they are written:
+// ring_hash takes them so.
+func (f fields) foldNames() error {
+	config := reflect.TypeFor[Config]()
+	for i := range config.NumField() {
+		known, _, _ := strings.Cut(config.Field(i).Tag.Get("json"), ",")
+		for _, name := range slices.Sorted(maps.Keys(f)) {
+			if name == known || !strings.EqualFold(name, known) {
+				continue
+			}
+			if there, twice := f[known]; twice {
+				return fmt.Errorf("grpcbalancer: %s and %s are one field, which must be there once", there.name, name)
+			}
+			f[known] = f[name]
+			delete(f, name)
+		}
+	}
+	return nil
 }
 
 // isSet returns whether a field is there. In JSON of protocol buffers null means that it

@@ -16,6 +16,7 @@ func TestConfig(t *testing.T) {
 			TableSize: 65537, RequestHashHeader: "x-user", HeaderRule: ChainValues, HashBalanceFactor: 125},
 		`{"tableSize":null,"requestHashHeader":"","headerRule":"grpc","hashBalanceFactor":0}`: {TableSize: 65537},
 		`{"dialect":"envoy","useHostnameForHashing":true}`:                                    {TableSize: 65537, UseHostnameForHashing: true},
+		`{"TableSize":251,"requesthashheader":"a"}`:                                           {TableSize: 251, RequestHashHeader: "a"},
 		`{"dialect":"cilium"}`: {Dialect: Cilium, TableSize: 16381},
 		`{"dialect":"cilium","tableSize":251,"hashSeed":"JLfvgnHc2kaSUFaI"}`: {Dialect: Cilium, TableSize: 251, HashSeed: "JLfvgnHc2kaSUFaI"},
 		`null`: {TableSize: 65537},
@@ -55,6 +56,8 @@ func requireParses(t *testing.T, parse func(json.RawMessage) (*Config, error), r
 
 func TestConfigErrors(t *testing.T) {
 	for raw, want := range map[string]string{
+		`{"tablesize":65536}`:                    "tablesize 65536: ",
+		`{"tableSize":251,"TABLESIZE":251}`:      "tableSize and TABLESIZE are one field, which must be there once",
 		`{"tableSize":0}`:                        "tableSize 0: it must be a prime",
 		`{"tableSize":1}`:                        "tableSize 1: maglev: Options.TableSize 1: table size not usable: it must be a prime from 2 to 5000011, or 0 for 65537; the nearest prime is 2",
 		`{"tableSize":-7}`:                       "tableSize -7: ",

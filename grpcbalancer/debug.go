@@ -65,22 +65,22 @@ func (s *Snapshot) Candidates(hash uint64) []int {
 }
 
 // Where returns where calls with a key go that [WithKey] or a header has given: the first
-// candidate that is not in TRANSIENT_FAILURE, or if all are, the first. It is nil if
-// there are no endpoints. A bound on calls in flight may send some of them elsewhere.
-func (s *Snapshot) Where(key string) *EndpointSnapshot { return s.WhereHash(hashOf(key)) }
+// candidate that is not in TRANSIENT_FAILURE, or if all are, the first. It is the zero
+// EndpointSnapshot if there are no endpoints. A bound on calls in flight may send some of them elsewhere.
+func (s *Snapshot) Where(key string) EndpointSnapshot { return s.WhereHash(hashOf(key)) }
 
 // WhereHash is [Snapshot.Where] of a hash, such as [WithHash] or an xDS route give.
-func (s *Snapshot) WhereHash(hash uint64) *EndpointSnapshot {
+func (s *Snapshot) WhereHash(hash uint64) EndpointSnapshot {
 	candidates := s.Candidates(hash)
 	for _, i := range candidates {
 		if s.Endpoints[i].State != connectivity.TransientFailure.String() {
-			return &s.Endpoints[i]
+			return s.Endpoints[i]
 		}
 	}
 	if len(candidates) == 0 {
-		return nil
+		return EndpointSnapshot{}
 	}
-	return &s.Endpoints[candidates[0]]
+	return s.Endpoints[candidates[0]]
 }
 
 // snapshot returns what the policy sees.

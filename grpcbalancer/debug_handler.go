@@ -60,8 +60,8 @@ func serveDebug(w http.ResponseWriter, r *http.Request) {
 
 func (s *Snapshot) lookup(hash uint64) *lookupReport {
 	report := &lookupReport{Hash: fmt.Sprintf("0x%016x", hash), Candidates: []string{}}
-	if e := s.WhereHash(hash); e != nil {
-		report.GoesTo = &e.Key
+	if len(s.Endpoints) > 0 {
+		report.GoesTo = new(s.WhereHash(hash).Key)
 	}
 	for _, i := range s.Candidates(hash) {
 		report.Candidates = append(report.Candidates, s.Endpoints[i].Key)

@@ -57,7 +57,7 @@ func TestDebug(t *testing.T) {
 	s = snapshot(t, c)
 	require.Equal(t, "TRANSIENT_FAILURE", s.State)
 	require.Contains(t, s.Error, "no endpoints")
-	require.Nil(t, s.Where("user-42"))
+	require.Zero(t, s.Where("user-42"))
 
 	require.NoError(t, c.Close())
 	require.Empty(t, grpcbalancer.Debug(c.ClientConn))

@@ -105,22 +105,32 @@ func parseFile(content []byte, format func([]byte) ([]fileEntry, error)) ([]Back
 var errShape = errors.New(`it must be a list of backends, or an object with one as its field "backends"`)
 
 func jsonEntries(content []byte) ([]fileEntry, error) {
-	var list []json.RawMessage
 	content = bytes.TrimSpace(content)
-	switch {
-	case bytes.HasPrefix(content, []byte("[")):
-		if err := strictJSON(content, &list); err != nil {
+	if len(content) > 0 && content[0] != '[' && content[0] != '{' {
+		return nil, errShape
+	}
+	var whole json.RawMessage
+	d := json.NewDecoder(bytes.NewReader(content))
+	if err := d.Decode(&whole); errors.Is(err, io.EOF) {
+		return nil, errShape
+	} else if err != nil {
+		return nil, fmt.Errorf("it is not JSON: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("it is not JSON: there is something after its end")
+	}
+	if whole[0] == '{' {
+		fields, err := jsonFields(whole, []string{"backends"})
+		if err != nil {
 			return nil, err
 		}
-	case bytes.HasPrefix(content, []byte("{")):
-		var object struct {
-			Backends []json.RawMessage `json:"backends"`
+		whole = fields["backends"]
+		if len(whole) == 0 {
+			return nil, nil
 		}
-		if err := strictJSON(content, &object); err != nil {
-			return nil, err
-		}
-		list = object.Backends
-	default:
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(whole, &list); err != nil {
 		return nil, errShape
 	}
 	entries := make([]fileEntry, len(list))
@@ -131,7 +141,7 @@ func jsonEntries(content []byte) ([]fileEntry, error) {
 				return nil, err
 			}
 		case '{':
-			entries[i].fields = func(f *fileFields) error { return strictJSON(raw, f) }
+			entries[i].fields = func(f *fileFields) error { return f.fromJSON(raw) }
 		default:
 			return nil, fmt.Errorf("backends[%d]: %w", i, &fieldError{"entry", string(raw), "it must be a text or an object"})
 		}
@@ -139,26 +149,43 @@ func jsonEntries(content []byte) ([]fileEntry, error) {
 	return entries, nil
 }
 
-// strictJSON is json.Unmarshal that refuses fields it does not know.
-func strictJSON(raw []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
-	err := d.Decode(into)
-	var wrong *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &wrong) && slices.Contains(fieldNames, wrong.Field):
-		return &fieldError{wrong.Field, wrong.Value, "it must be a text, or a list of them if there may be several"}
-	case errors.As(err, &wrong):
-		return errShape
-	case err != nil && strings.Contains(err.Error(), "unknown field"):
-		return fmt.Errorf("%w; there is backends for all, and for one: %s", err, strings.Join(fieldNames, ", "))
-	case err != nil:
-		return fmt.Errorf("it is not JSON: %w", err)
+// jsonFields returns the fields of a JSON object. It refuses those that are not known, by
+// exactly that name, or that are there twice, which [json.Unmarshal] does not.
+func jsonFields(object json.RawMessage, known []string) (map[string]json.RawMessage, error) {
+	fields := make(map[string]json.RawMessage)
+	d := json.NewDecoder(bytes.NewReader(object))
+	if _, err := d.Token(); err != nil {
+		return nil, err
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("it is not JSON: there is something after its end")
+	for d.More() {
+		token, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		name := token.(string) // as in all JSON
+		if err := checkField(fields, name, known); err != nil {
+			return nil, err
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil, err
+		}
+		fields[name] = value
 	}
-	return nil
+	return fields, nil
+}
+
+func (f *fileFields) fromJSON(raw json.RawMessage) error {
+	fields, err := jsonFields(raw, fieldNames)
+	if err != nil {
+		return err
+	}
+	err = json.Unmarshal(raw, f)
+	if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) {
+		name, _, _ := strings.Cut(wrong.Field, ".")
+		return &fieldError{name, string(fields[name]), "it must be a text, or a list of them if there may be several"}
+	}
+	return err
 }
 
 func yamlEntries(content []byte) ([]fileEntry, error) {
@@ -224,13 +251,21 @@ func checkFields(mapping *yaml.Node, known []string) error {
 	seen := make(map[string]bool)
 	for i := 0; i < len(mapping.Content); i += 2 {
 		key := mapping.Content[i]
-		if seen[key.Value] {
-			return fmt.Errorf("line %d: field %q is there twice", key.Line, key.Value)
+		if err := checkField(seen, key.Value, known); err != nil {
+			return fmt.Errorf("line %d: %w", key.Line, err)
 		}
 		seen[key.Value] = true
-		if !slices.Contains(known, key.Value) {
-			return fmt.Errorf("line %d: unknown field %q; there is %s", key.Line, key.Value, strings.Join(known, ", "))
-		}
+	}
+	return nil
+}
+
+// checkField checks the name of a field that follows others.
+func checkField[V any](seen map[string]V, name string, known []string) error {
+	if _, twice := seen[name]; twice {
+		return fmt.Errorf("field %q is there twice", name)
+	}
+	if !slices.Contains(known, name) {
+		return fmt.Errorf("unknown field %q; there is %s", name, strings.Join(known, ", "))
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/resolver"
@@ -39,8 +40,9 @@ import (
 // still, replace it by renaming another. It must not be larger than 16 MiB.
 //
 // A file that is missing, broken or empty, or that lists no backends, changes nothing:
-// the last good set stays, and the error is logged once. Before there has been a good set,
-// which is so again when a channel has been idle, calls fail with the error.
+// the last good set stays, and the error is logged. It stays for as long as the process
+// does, so that channels that have been idle have it, and new ones. Before there has
+// been a good set, calls fail with the error.
 //
 // A name in front of the path is the authority, as in maglev-file://cache.example/etc/…;
 // see [StaticScheme].
@@ -186,14 +188,22 @@ func (f *file) look(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	if err != nil {
-		if f.good > 0 {
-			err = fmt.Errorf("%w (the %d backends of before stay)", err, f.good)
-		}
-		logger.Error(err)
-		f.cc.ReportError(err)
+	if err == nil {
+		lastGood.put(f.path, backends)
+		f.take(backends)
 		return
 	}
+	if last := lastGood.of(f.path); f.good == 0 && last != nil {
+		f.take(last)
+	}
+	if f.good > 0 {
+		err = fmt.Errorf("%w (the last good set stays, of %d)", err, f.good)
+	}
+	logger.Error(err)
+	f.cc.ReportError(err)
+}
+
+func (f *file) take(backends []Backend) {
 	f.good = len(backends)
 	if err := f.cc.UpdateState(stateOf(backends, f.named)); err != nil {
 		logger.Warningf("%s: its %d backends have not been taken: %v", f.path, len(backends), err)
@@ -209,6 +219,27 @@ func (f *file) parse(c fileContent) ([]Backend, error) {
 		return nil, fmt.Errorf("grpcbalancer: file %s: %w", f.path, err)
 	}
 	return backends, nil
+}
+
+// lastGood are the last good sets of files, by path. A channel that has been idle has
+// another resolver afterwards, which must not know less.
+var lastGood = fileSets{sets: make(map[string][]Backend)}
+
+type fileSets struct {
+	mu   sync.Mutex
+	sets map[string][]Backend
+}
+
+func (s *fileSets) put(path string, backends []Backend) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sets[path] = backends
+}
+
+func (s *fileSets) of(path string) []Backend {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sets[path]
 }
 
 func readFile(path string) fileContent {

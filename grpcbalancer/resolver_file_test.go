@@ -48,12 +48,17 @@ func TestBadFiles(t *testing.T) {
 		{".json", `["10.0.0.1:443"`, `it is not JSON: unexpected EOF`},
 		{".json", `["10.0.0.1:443"] []`, `it is not JSON: there is something after its end`},
 		{".json", `{"backend": []}`, `unknown field "backend"; there is backends`},
-		{".json", `["10.0.0.1:443", {"address":"10.0.0.2:443","wieght":2}]`, `backends[1]: json: unknown field "wieght"; there is`},
+		{".json", `{"Backends": ["a:1"]}`, `unknown field "Backends"; there is backends`},
+		{".json", `{"backends": ["a:1"], "backends": ["b:1"]}`, `field "backends" is there twice`},
+		{".json", `{"backends": null}`, `it lists no backends`},
+		{".json", `["a:1", {"address":"b:1","weight":2,"weight":3}]`, `backends[1]: field "weight" is there twice`},
+		{".json", `["a:1", {"address":"b:1","Weight":2}]`, `backends[1]: unknown field "Weight"; there is address, `},
+		{".json", `["10.0.0.1:443", {"address":"10.0.0.2:443","wieght":2}]`, `backends[1]: unknown field "wieght"; there is`},
 		{".json", `["10.0.0.1:443", 7]`, `backends[1]: entry "7": backend not usable: it must be a text or an object`},
 		{".json", `[{"address":"a:1","weight":0}]`, `backends[0]: weight "0": backend not usable: it must be a whole number from 1 to 4294967295`},
 		{".json", `[{"address":"a:1","weight":1.5}]`, `backends[0]: weight "1.5": backend not usable`},
-		{".json", `[{"address":"a:1","key":7}]`, `backends[0]: key "number": backend not usable: it must be a text`},
-		{".json", `[{"address":"a:1","additionalAddresses":"b:2"}]`, `backends[0]: additionalAddresses "string": backend not usable: it must be a text, or a list`},
+		{".json", `[{"address":"a:1","key":7}]`, `backends[0]: key "7": backend not usable: it must be a text`},
+		{".json", `[{"address":"a:1","additionalAddresses":"b:2"}]`, `backends[0]: additionalAddresses "\"b:2\"": backend not usable: it must be a text, or a list`},
 		{".json", `[{"weight":2}]`, `backends[0]: address "": backend not usable: it must be a host and a port`},
 		{".json", `["a:1", "b"]`, `backends[1]: address "b": backend not usable`},
 		{".json", `["a:1;weight=2;weight=3"]`, `backends[0]: parameter "weight=3"`},
@@ -215,6 +220,24 @@ func TestAFileIsBroken(t *testing.T) {
 		w.r.Close()
 		w.write("- d:1\n")
 		w.silent(10 * time.Second)
+	})
+}
+
+// A channel that has been idle has another resolver, which knows the last good set.
+func TestAFileBreaksWhileAChannelIsIdle(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "backends.json")
+	synctest.Test(t, func(t *testing.T) {
+		require.NoError(t, os.WriteFile(path, []byte(`["a:1", "b:1"]`), 0o600))
+		first := watch(t, path, "")
+		first.says(once, "a:1", "b:1")
+		first.r.Close()
+		require.NoError(t, os.Remove(path))
+
+		second := watch(t, path, "")
+		second.says(soon, "a:1", "b:1")
+		second.fails(once, "no such file or directory (the last good set stays, of 2)")
+		second.write(`["c:1"]`)
+		second.says(later, "c:1")
 	})
 }
 

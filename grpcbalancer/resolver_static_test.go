@@ -72,6 +72,7 @@ func TestStaticTargets(t *testing.T) {
 		// Characters that make net/url's EscapedPath forget what was percent-encoded.
 		"maglev:///10.0.0.1:443;key=é%2C|\"<,b:2;key=x y=%25": {{Address: "10.0.0.1:443", Key: `é,|"<`}, {Address: "b:2", Key: "x y=%"}},
 		"maglev:///unix:/run/a%2Cb.sock,unix:rel.sock":        {{Address: "unix:/run/a,b.sock"}, {Address: "unix:rel.sock"}},
+		"maglev:///unix:///run/a.sock":                        {{Address: "unix:/run/a.sock"}},
 		"maglev:///[fe80::1%25eth0]:443":                      {{Address: "[fe80::1%eth0]:443"}},
 	} {
 		t.Run(text, func(t *testing.T) {
