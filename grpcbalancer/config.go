@@ -40,8 +40,12 @@ type Config struct {
 	HeaderRule HeaderRule `json:"headerRule,omitempty"`
 
 	// HashBalanceFactor bounds the calls in flight at an endpoint, in percent of
-	// its fair share, from 100 up, by Envoy's formula, but 8 are never too many.
-	// Default (0): no bound.
+	// its fair share, from 100 up, by Envoy's formula, but 8 are never too many. It
+	// may have one more than that, as what is there is compared before a call is
+	// counted. Calls above it go to the next candidate that is connected and has
+	// room; if only others have, they wait for the first of those to be connected,
+	// or for another call to end. If nobody has room, the least loaded has them.
+	// Calls without a key are bounded too. Default (0): no bound.
 	HashBalanceFactor int `json:"hashBalanceFactor,omitempty"`
 
 	// UseHostnameForHashing has an endpoint without a hash key known by its
