@@ -16,12 +16,12 @@ const minInFlight = 8
 // A bound is what a policy counts if its calls are bounded.
 type bound struct {
 	inFlight atomic.Int64 // calls, at all endpoints
-	full     atomic.Bool  // that calls wait for which an endpoint may have room once another ends
+	full     atomic.Bool  // some calls wait for room, which the end of another may make
 	wake     func()       // has them try again
 }
 
-// errFull says that those who are connected have no room, and that others are about to
-// be, or that one of the first ends its call.
+// errFull says that no connected endpoint has room. The call waits for one that is about
+// to be connected, or for the end of another call.
 var errFull = errors.New("no room")
 
 // untilRoom picks as search does, but has the call wait if there is no room for it.
@@ -101,8 +101,8 @@ func (p *picker) bounded(info balancer.PickInfo, hash uint64) (balancer.PickResu
 	return result, err
 }
 
-// loads are how much endpoints have to do, while all calls in flight are those there were a
-// moment ago, and one more.
+// loads tell how much endpoints have to do, with the calls in flight when they were made
+// and the one that is to be picked for.
 type loads struct {
 	set    *set
 	total  float64 // calls that all may have

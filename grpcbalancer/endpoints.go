@@ -101,8 +101,8 @@ func identity(e resolver.Endpoint) string {
 // are taken for that if they sum up to 1, or, as some may have been left out, if one is
 // that large.
 const (
-	one        = 1 << 31
-	fixedPoint = 1 << 20
+	fixedOne = 1 << 31
+	fixedMin = 1 << 20
 )
 
 // maxDenominator bounds the search for the weights that the fractions stand for, and
@@ -127,7 +127,7 @@ func unscale(rows []row) {
 		sum += int64(rows[i].Weight)
 	}
 	lost := rounding * int64(len(rows)) // at most
-	if len(rows) == 0 || (sum < one-lost || sum > one) && slices.Max(weights) < fixedPoint {
+	if len(rows) == 0 || (sum < fixedOne-lost || sum > fixedOne) && slices.Max(weights) < fixedMin {
 		return
 	}
 	// Those that differ, the smallest first: if it cannot be, one look shows that.

@@ -28,9 +28,9 @@ type set struct {
 	bound  *bound       // what the policy counts
 }
 
-// states are those of a set's children, side by side: a search that reads them from the
-// children is slow when many are failing. They may lag behind, so whoever finds one looks
-// at the child.
+// states are those of a set's children, side by side: a search that follows a pointer for
+// each is slow when many are failing. They may differ from the standings for a moment, so
+// whoever finds one looks at that.
 type states []atomic.Int32
 
 func (s states) of(i int) connectivity.State         { return connectivity.State(s[i].Load()) }
