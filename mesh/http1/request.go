@@ -1,0 +1,157 @@
+package http1
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"github.com/maglev-lb/maglev/mesh/message"
+)
+
+// A Head is what the head of a message says about its body and its connection.
+type Head struct {
+	// Body says where the body ends.
+	Body Body
+	// Minor is the version: 1 for HTTP/1.1, 0 for HTTP/1.0.
+	Minor int
+	// Close says that no message follows on the connection.
+	Close bool
+	// Upgrade says that Connection has "upgrade".
+	Upgrade bool
+	// Continue says that the client waits for 100 (Continue) before it sends the body.
+	Continue bool
+	// Connection says that there is a Connection field, which may name fields that end
+	// here.
+	Connection bool
+}
+
+// methods are those that an Envoy takes.
+var methods = strings.Fields(`ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK M-SEARCH MERGE MKACTIVITY
+	MKCALENDAR MKCOL MOVE NOTIFY OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT REBIND REPORT SEARCH SOURCE SUBSCRIBE
+	TRACE UNBIND UNLINK UNLOCK UNSUBSCRIBE`)
+
+// Request takes the head of a request off the beginning of b: it fills r, whose Fields it
+// uses again, and returns how long the head is, or 0 if b does not hold all of it yet.
+// Then it is to be called with the same bytes and more behind them. Names of fields are
+// made lower case in b, and what r has is a copy. An error is an [*Error].
+//
+// The scheme is "http" unless the target has one. A Host that differs from that
+// of the target is of no account (RFC 9112, section 3.2.2).
+func (p *Parser) Request(b []byte, r *message.Request) (n int, h Head, err error) {
+	n, err = p.find(b)
+	if n == 0 || err != nil {
+		return 0, Head{}, err
+	}
+	defer p.reset()
+	first := b[p.first.from:p.first.to]
+	method, rest, ok := bytes.Cut(first, space)
+	target, version, ok2 := bytes.Cut(rest, space)
+	switch {
+	case !ok:
+		return 0, Head{}, errRequestLine
+	case !slices.Contains(methods, string(method)):
+		return 0, Head{}, errMethod
+	case !ok2:
+		return 0, Head{}, errVersion // HTTP/0.9
+	}
+	if h.Minor, err = minor(version); err != nil {
+		return 0, Head{}, err
+	}
+	if len(target) == 0 || !all(target, inTarget) {
+		return 0, Head{}, errTarget
+	}
+	var f framing
+	if err := p.fields(b, &f); err != nil {
+		return 0, Head{}, err
+	}
+	switch {
+	case f.hosts > 1 || !all(f.host, inHost):
+		return 0, Head{}, errHost
+	case f.hosts == 0 && h.Minor == 1:
+		return 0, Head{}, errNoHost
+	}
+	if h.Body, err = f.body(h.Minor, NoBody); err != nil {
+		return 0, Head{}, err
+	}
+	h.Close = f.close || h.Minor == 0 && !f.keepAlive
+	h.Upgrade, h.Continue, h.Connection = f.upgrade, f.expect && h.Minor == 1, f.connection
+
+	// One copy, which all the strings are parts of.
+	head := string(b[:n])
+	from := p.first.from
+	r.Method = head[from : from+len(method)]
+	from += len(method) + 1
+	r.Fields = p.append(r.Fields[:0], head, func(name string) bool { return name == "host" })
+	r.Scheme, r.Authority, r.Path = "http", "", head[from:from+len(target)]
+	for i := range p.lines {
+		if l := &p.lines[i]; head[l.from:l.colon] == "host" {
+			r.Authority = head[l.value:l.end]
+		}
+	}
+	if err := form(r); err != nil {
+		return 0, Head{}, err
+	}
+	return n, h, nil
+}
+
+var space = []byte{' '}
+
+// minor reads a version.
+func minor(version []byte) (int, error) {
+	const prefix = "HTTP/"
+	if len(version) != len("HTTP/1.1") || string(version[:len(prefix)]) != prefix || version[6] != '.' ||
+		version[5] < '0' || version[5] > '9' || version[7] < '0' || version[7] > '9' {
+		return 0, errRequestLine
+	}
+	switch string(version[len(prefix):]) {
+	case "1.1":
+		return 1, nil
+	case "1.0":
+		return 0, nil
+	}
+	return 0, errVersion
+}
+
+// form sorts out the forms of a target (RFC 9112, section 3.2): origin, absolute,
+// authority and asterisk.
+func form(r *message.Request) error {
+	switch {
+	case r.Method == "CONNECT":
+		if strings.ContainsAny(r.Path, "/?") {
+			return errTarget
+		}
+		r.Authority, r.Path = r.Path, ""
+		return nil
+	case r.Path[0] == '/':
+		return nil
+	case r.Path == "*":
+		if r.Method != "OPTIONS" {
+			return errTarget
+		}
+		return nil
+	}
+	scheme, rest, ok := strings.Cut(r.Path, "://")
+	switch {
+	case !ok:
+		return errTarget
+	case strings.EqualFold(scheme, "http"):
+	case strings.EqualFold(scheme, "https"):
+		r.Scheme = "https"
+	default:
+		return errTarget
+	}
+	end := strings.IndexAny(rest, "/?")
+	if end < 0 {
+		end = len(rest)
+	}
+	r.Authority, r.Path = rest[:end], rest[end:]
+	if r.Authority == "" || !all([]byte(r.Authority), inHost) {
+		return errHost
+	}
+	if r.Path == "" {
+		r.Path = "/"
+	} else if r.Path[0] == '?' {
+		r.Path = "/" + r.Path
+	}
+	return nil
+}
