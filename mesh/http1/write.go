@@ -1,0 +1,82 @@
+package http1
+
+import (
+	"strconv"
+
+	"github.com/maglev-lb/maglev/mesh/message"
+)
+
+// AppendRequest appends the head of a request to a server. A body in chunks is announced
+// behind the fields; so is the absence of one, where a method would have it. The length
+// of any other body is among the fields already.
+func AppendRequest(b []byte, r *message.Request, body Body) []byte {
+	b = append(b, r.Method...)
+	b = append(b, ' ')
+	if r.Method == "CONNECT" {
+		b = append(b, r.Authority...)
+	} else {
+		b = append(b, r.Path...)
+	}
+	b = append(b, " HTTP/1.1\r\nhost: "...)
+	b = append(b, r.Authority...)
+	b = append(b, "\r\n"...)
+	b = appendFields(b, r.Fields)
+	switch {
+	case body == InChunks:
+		b = append(b, "transfer-encoding: chunked\r\n"...)
+	case body == NoBody && expectsBody(r.Method) && !r.Fields.Has("content-length"):
+		b = append(b, "content-length: 0\r\n"...)
+	}
+	return append(b, "\r\n"...)
+}
+
+// expectsBody returns whether requests of a method without a body say so (RFC 9110,
+// section 8.6).
+func expectsBody(method string) bool {
+	switch method {
+	case "GET", "HEAD", "DELETE", "TRACE", "CONNECT":
+		return false
+	}
+	return true
+}
+
+// AppendResponse appends the head of an answer to a client. A body in chunks is announced
+// behind the fields, the length of any other one is among them. With close the client is
+// told that the connection ends.
+func AppendResponse(b []byte, r *message.Response, body Body, close bool) []byte {
+	b = append(b, "HTTP/1.1 "...)
+	b = strconv.AppendInt(b, int64(r.Status), 10)
+	b = append(b, ' ')
+	b = append(b, Reason(r.Status)...)
+	b = append(b, "\r\n"...)
+	b = appendFields(b, r.Fields)
+	if close {
+		b = append(b, "connection: close\r\n"...)
+	}
+	if body == InChunks {
+		b = append(b, "transfer-encoding: chunked\r\n"...)
+	}
+	return append(b, "\r\n"...)
+}
+
+func appendFields(b []byte, fields message.Fields) []byte {
+	for i := range fields {
+		f := &fields[i]
+		b = append(b, f.Name...)
+		b = append(b, ": "...)
+		b = append(b, f.Value...)
+		b = append(b, "\r\n"...)
+	}
+	return b
+}
+
+// AppendChunk appends a chunk; data must not be empty, as that would be the end.
+func AppendChunk(b, data []byte) []byte {
+	b = strconv.AppendUint(b, uint64(len(data)), 16)
+	b = append(b, "\r\n"...)
+	b = append(b, data...)
+	return append(b, "\r\n"...)
+}
+
+// AppendEnd appends the last chunk.
+func AppendEnd(b []byte) []byte { return append(b, "0\r\n\r\n"...) }
