@@ -1,0 +1,265 @@
+package differential
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// limit is how long to wait for what has to come. Nothing that comes takes longer, even
+// on a slow machine; only a test that fails waits so long.
+const limit = 20 * time.Second
+
+// linger is how long to look for what is not to come: a connection that is closed though
+// it should stay open, or more bytes. A machine too slow for it misses a fault, and finds none that is not there.
+const linger = 25 * time.Millisecond
+
+// A bench is a proxy with its backends, ready for the cases of a file.
+type bench struct {
+	setup    *setup
+	backends *backends
+	proxy    proxy
+	masker   *masker
+	logs     map[string]int // bytes that have been read of each log
+}
+
+// newBench starts backends and a proxy for a file.
+func newBench(f *file, dir string, p proxy) (*bench, error) {
+	var err error
+	for range 3 { // a free port may be taken before the proxy gets it
+		var b *bench
+		if b, err = tryBench(f, dir, p); err == nil {
+			return b, nil
+		}
+	}
+	return nil, err
+}
+
+func tryBench(f *file, dir string, p proxy) (*bench, error) {
+	s, c, err := newSetup(f.config, dir)
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{setup: s, backends: newBackends(), proxy: p, logs: make(map[string]int)}
+	for _, name := range s.backends {
+		if s.ports[name], err = b.backends.start(name); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range append([]string{"admin"}, s.listeners...) {
+		if s.ports[name], err = freePort(); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.write(c); err != nil {
+		return nil, err
+	}
+	for _, log := range s.logs {
+		_ = os.Remove(log)
+	}
+	b.masker = &masker{setup: s, machine: ownAddresses(), clients: make(map[int]bool)}
+	if err := p.start(s); err != nil {
+		b.backends.stop()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *bench) close() {
+	b.proxy.stop()
+	b.backends.stop()
+}
+
+// run runs a case and returns its masked record. want is the expected record, by which run knows
+// what to wait for. If it is empty, run waits until nothing more comes.
+func (b *bench) run(x *exchange, want string) (string, error) {
+	b.backends.begin(x)
+	listener := x.listener
+	if listener == "" {
+		listener = b.setup.listeners[0]
+	}
+	port, ok := b.setup.ports[listener]
+	if !ok {
+		return "", fmt.Errorf("there is no listener %q", listener)
+	}
+	address := "127.0.0.1:" + strconv.Itoa(port)
+	wanted := strings.SplitAfter(want, "\n")
+	methods := x.methods()
+	var out strings.Builder
+	for i := 0; i <= len(x.steps); {
+		c, err := dial(x.from, address)
+		if err != nil {
+			return "", err
+		}
+		b.masker.clients[c.port()] = true
+		c.methods = methods
+		part, rest := cutConnection(wanted)
+		wanted = rest
+		i = c.play(b.setup, x.steps, i, strings.Join(part, ""))
+		c.finish(strings.Join(part, ""), want == "")
+		c.record(&out)
+		c.conn.Close()
+	}
+	b.recordBackends(x, want, &out)
+	if err := b.recordLog(listener, want, &out); err != nil {
+		return "", err
+	}
+	b.backends.mu.Lock()
+	b.masker.proxies = b.backends.proxies
+	record := b.masker.mask(out.String())
+	b.backends.mu.Unlock()
+	return record, nil
+}
+
+// cutConnection returns the lines of a record up to the end of a connection, and the others.
+func cutConnection(lines []string) (part, rest []string) {
+	for i, line := range lines {
+		if strings.HasPrefix(line, "= ") {
+			return lines[:i+1], lines[i+1:]
+		}
+	}
+	return lines, nil
+}
+
+func (c *client) port() int { return addressPort(c.conn.LocalAddr()) }
+
+// play does the steps from i on, to the end or to a new connection, and returns the next one.
+func (c *client) play(s *setup, steps []step, i int, want string) int {
+	finals := 0
+	for ; i < len(steps); i++ {
+		switch st := steps[i]; st.do {
+		case "":
+			// Lines that follow each other go out together.
+			text := st.send
+			for i+1 < len(steps) && steps[i+1].do == "" {
+				i++
+				text = append(slices.Clip(text), steps[i].send...)
+			}
+			_, _ = c.conn.Write([]byte(s.fill(string(text))))
+		case "pause":
+			time.Sleep(st.pause)
+		case "half-close":
+			_ = c.conn.CloseWrite()
+		case "hang-up":
+			_ = c.conn.Close()
+		case "await":
+			finals++
+			c.until(limit, func() bool { return c.end != "" || c.finals() >= finals })
+		case "reconnect":
+			return i + 1
+		}
+	}
+	return len(steps) + 1
+}
+
+// finals returns how many answers have been received whole. c.mu is held.
+func (c *client) finals() int {
+	n, _, _, _ := answers(c.got, c.methods, c.end != "")
+	return n
+}
+
+// finish waits for all that is to come on a connection.
+func (c *client) finish(want string, recording bool) {
+	if recording {
+		for quiet := 700 * time.Millisecond; ; time.Sleep(20 * time.Millisecond) {
+			c.mu.Lock()
+			over := c.end != "" || time.Since(c.last) > quiet
+			c.mu.Unlock()
+			if over {
+				return
+			}
+		}
+	}
+	heads := strings.Count(want, "\n< HTTP/1.1 ") - strings.Count(want, "\n< HTTP/1.1 10")
+	if strings.HasPrefix(want, "< HTTP/1.1 ") {
+		heads++
+	}
+	if strings.Contains(want, "= closed") || strings.Contains(want, "= reset") {
+		c.until(limit, func() bool { return c.end != "" })
+		return
+	}
+	c.until(limit, func() bool { return c.end != "" || c.finals() >= heads && c.enough(want) })
+	c.until(linger, func() bool { return c.end != "" })
+}
+
+// enough tells whether what has been received outside of messages is as long as expected. c.mu is held.
+func (c *client) enough(want string) bool {
+	_, all, rest, _ := answers(c.got, c.methods, c.end != "")
+	n := 0
+	after := false
+	for line := range strings.Lines(want) {
+		if strings.HasPrefix(line, "< HTTP/1.1 101") {
+			after = true
+		}
+		if text, ok := strings.CutPrefix(line, "<| "); ok && after {
+			b, _ := unescape(strings.TrimSuffix(text, "\n"))
+			n += len(b)
+		}
+	}
+	return len(all) == 0 || len(rest) >= n
+}
+
+// recordBackends adds what backends have seen.
+func (b *bench) recordBackends(x *exchange, want string, out *strings.Builder) {
+	n := 0
+	for line := range strings.Lines(want) {
+		if seenRequest.MatchString(line) {
+			n++
+		}
+	}
+	if want == "" {
+		time.Sleep(100 * time.Millisecond)
+	}
+	seen := b.backends.wait(n, limit)
+	b.backends.mu.Lock()
+	defer b.backends.mu.Unlock()
+	var texts []string
+	for i := range seen {
+		name := seen[i].backend
+		if x.anyOf {
+			name = "*"
+		}
+		var one strings.Builder
+		seen[i].request.write(&one, name+">")
+		if seen[i].aborted {
+			one.WriteString(name + "= aborted\n")
+		}
+		texts = append(texts, one.String())
+	}
+	if x.shuffled {
+		slices.Sort(texts)
+	}
+	out.WriteString(strings.Join(texts, ""))
+}
+
+// recordLog adds the lines that have come to a listener's log.
+func (b *bench) recordLog(listener, want string, out *strings.Builder) error {
+	path := b.setup.logs[listener]
+	if path == "" {
+		return nil
+	}
+	lines := strings.Count("\n"+want, "\nlog>")
+	if want == "" {
+		time.Sleep(200 * time.Millisecond)
+	}
+	var text []byte
+	for deadline := time.Now().Add(limit); ; time.Sleep(5 * time.Millisecond) {
+		all, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		text = all[b.logs[path]:]
+		if bytes.Count(text, []byte("\n")) >= lines || time.Now().After(deadline) {
+			b.logs[path] = len(all)
+			break
+		}
+	}
+	for line := range bytes.Lines(text) {
+		out.WriteString("log> " + strings.TrimRight(escape(bytes.TrimSuffix(line, []byte("\n"))), " ") + "\n")
+	}
+	return nil
+}
