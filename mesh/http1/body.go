@@ -33,3 +33,13 @@ func (d *Decoder) Next(b []byte) (data []byte, n int, end bool, err error) {
 // Closed says that the connection has ended: it returns whether the body has, too. If not,
 // it has been cut off.
 func (d *Decoder) Closed() bool { return d.left == UntilClose || d.left == NoBody }
+
+// Left returns how many bytes of a body with a length are still to come, 0 of any other.
+func (d *Decoder) Left() int64 { return int64(max(d.left, 0)) }
+
+// Skip goes on by n bytes of a body with a length, which have been taken elsewhere, and returns whether
+// that is its end.
+func (d *Decoder) Skip(n int64) bool {
+	d.left -= Body(n)
+	return d.left == NoBody
+}

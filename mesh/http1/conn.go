@@ -83,8 +83,7 @@ func (c *Conn) Fill(until time.Time) error {
 	c.makeRoom()
 	for {
 		if c.kicked.Load() {
-			c.kicked.Store(false)
-			c.reads.past = true
+			c.Unkick()
 			return ErrKicked
 		}
 		err := c.reads.set(c.Conn.SetReadDeadline, until)
@@ -111,8 +110,8 @@ func (c *Conn) Fill(until time.Time) error {
 
 // Poll appends what can be read without waiting, and returns false if the peer has closed the connection.
 func (c *Conn) Poll() bool {
-	if c.raw == nil {
-		return true
+	if c.raw == nil || c.from == 0 && c.buf != nil && c.to == len(c.buf) {
+		return true // it is not known, or there is no room
 	}
 	c.makeRoom()
 	if err := c.raw.Control(c.pollRead); err != nil {
@@ -198,6 +197,12 @@ func (c *Conn) Kick() {
 }
 
 var past = time.Unix(1, 0)
+
+// Unkick takes a Kick back that has not interrupted anything. It is for the goroutine that reads.
+func (c *Conn) Unkick() {
+	c.kicked.Store(false)
+	c.reads.past = true
+}
 
 // WriteUntil writes all of b. It returns os.ErrDeadlineExceeded if nothing could be
 // written for as long as patience; 0 is for ever.

@@ -93,7 +93,7 @@ type Pool struct {
 	mu      sync.Mutex
 	idle    []*Conn
 	waiters []ticket
-	count   int          // connections, those that are being made included
+	count   int // connections, those that are being made included
 	closed  bool
 	sweeper *time.Timer
 }
@@ -376,3 +376,7 @@ func (p *Pool) Close() error {
 	p.CloseIdle()
 	return nil
 }
+
+// Abort has whatever is being read or written by other goroutines fail. The connection is to be closed after
+// that.
+func (c *Conn) Abort() { c.Conn.Conn.Close() }
