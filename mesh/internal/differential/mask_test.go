@@ -70,6 +70,25 @@ func (m *masker) mask(record string) string {
 	return out.String()
 }
 
+// expected is the field that tells a backend how long the proxy will wait.
+var expected = regexp.MustCompile(`(?m)^(x-envoy-expected-rq-timeout-ms: )\d+\r$`)
+
+// maskRemaining masks, if a request is another attempt at an earlier one, how much of the
+// timeout remained. Copies to a mirror are no attempts; they are marked as internal.
+func maskRemaining(seen []sighting, i int) {
+	id, ok := field(seen[i].request.head, "x-request-id")
+	if _, internal := field(seen[i].request.head, "x-envoy-internal"); !ok || internal {
+		return
+	}
+	for j := range seen[:i] {
+		before, _ := field(seen[j].request.head, "x-request-id")
+		if _, internal := field(seen[j].request.head, "x-envoy-internal"); before == id && !internal {
+			seen[i].request.head = expected.ReplaceAll(seen[i].request.head, []byte("${1}$${remaining}\r"))
+			return
+		}
+	}
+}
+
 // ownAddresses returns the machine's addresses other than the loopback ones: Envoy takes
 // one of them for its own.
 func ownAddresses() []string {

@@ -165,8 +165,12 @@ func (c *client) finals() int {
 // finish waits for all that is to come on a connection.
 func (c *client) finish(want string, recording bool) {
 	if recording {
-		for quiet := 700 * time.Millisecond; ; time.Sleep(20 * time.Millisecond) {
+		for ; ; time.Sleep(20 * time.Millisecond) {
 			c.mu.Lock()
+			quiet := 300 * time.Millisecond
+			if c.finals() < len(c.methods) {
+				quiet = 1500 * time.Millisecond
+			}
 			over := c.end != "" || time.Since(c.last) > quiet
 			c.mu.Unlock()
 			if over {
@@ -223,6 +227,7 @@ func (b *bench) recordBackends(x *exchange, want string, out *strings.Builder) {
 		if x.anyOf {
 			name = "*"
 		}
+		maskRemaining(seen, i)
 		var one strings.Builder
 		seen[i].request.write(&one, name+">")
 		if seen[i].aborted {
