@@ -22,6 +22,7 @@ const (
 	Counters Kind = iota + 1
 	Gauges
 	Histograms
+	TextReadouts // Envoy's kind of texts, of which there are none
 )
 
 func (q *Query) wants(name string, kind Kind, used bool) bool {
