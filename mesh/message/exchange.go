@@ -23,8 +23,9 @@ type Exchange struct {
 
 	BytesReceived uint64 // of the request's body
 	BytesSent     uint64 // of the answer's body
-	HeaderBytesReceived, HeaderBytesSent,
-	UpstreamBytesReceived, UpstreamBytesSent, // heads and bodies as on the wire
+	HeaderBytesReceived, HeaderBytesSent, // heads without the request line or status line and the blank line, as Envoy counts them
+	WireBytesReceived, WireBytesSent, // heads and bodies as on the wire
+	UpstreamBytesReceived, UpstreamBytesSent, // the same of all attempts
 	UpstreamHeaderBytesReceived, UpstreamHeaderBytesSent uint64
 
 	Flags            Flags  // what went wrong
@@ -76,7 +77,8 @@ type Points struct {
 	UpstreamFirstRead, // US_RX_BEG: the first byte of the answer was received
 	UpstreamRead, // US_RX_END: the last one was
 	FirstSent, // DS_TX_BEG: the first byte of the answer was sent to the client
-	End time.Duration // DS_TX_END: the exchange is over
+	Sent, // DS_TX_END: the last byte of it was; 0 if it was cut short
+	End time.Duration // the exchange is over, whichever way
 }
 
 // Flags say what went wrong with an exchange: Envoy's response flags.

@@ -16,8 +16,9 @@ type Request struct {
 
 // A Response is the head of an answer.
 type Response struct {
-	Status int // from 100 to 999
-	Fields Fields
+	Status   int // from 100 to 999
+	Fields   Fields
+	Trailers Fields // nil with HTTP/1, which drops them
 }
 
 // A Field is a line of a header. Its name is in lower case.
