@@ -46,12 +46,14 @@ type item struct {
 func (s *Store) ask(q Query) []item {
 	var items []item
 	for _, sc := range s.all() {
+		var lazy bool
 		add := func(leaf string, kind Kind, value int64, h *Histogram, used bool) {
-			if name := join(sc.prefix, leaf); q.wants(name, kind, used) {
+			if name := join(sc.prefix, leaf); (used || !lazy) && q.wants(name, kind, used) {
 				items = append(items, item{name, sc, leaf, kind, value, h})
 			}
 		}
-		sc.each(func(leaf string, v any) {
+		sc.each(func(leaf string, v any, isLazy bool) {
+			lazy = isLazy
 			switch v := v.(type) {
 			case *Counter:
 				n := v.Value()

@@ -205,6 +205,23 @@ func TestQuery(t *testing.T) {
 	assert.Equal(t, []string{"a.gauge", "a.used", "a.h"}, lines(stats.Query{Filter: filter, Invert: true}))
 }
 
+func TestLazyOnesAreThereWhenTheyWereWritten(t *testing.T) {
+	type lazyStats struct {
+		Time  stats.Histogram `stat:"time,lazy"`
+		Inner struct {
+			Count stats.Counter `stat:"count"`
+			Gauge stats.Gauge   `stat:"gauge"`
+		} `stat:"inner,lazy"`
+	}
+	s := stats.NewStore()
+	group := stats.Group[lazyStats](s.Scope("a"))
+	assert.Empty(t, text(t, s, stats.Query{}))
+	group.Inner.Gauge.Set(0)
+	group.Inner.Count.Inc()
+	group.Time.Record(0)
+	assert.Equal(t, 3, strings.Count(text(t, s, stats.Query{}), "\n"))
+}
+
 func TestJSON(t *testing.T) {
 	s := stats.NewStore()
 	write := func() string {

@@ -172,8 +172,9 @@ func (s *scope) put(name string, v any) {
 
 // Group returns the struct T of a scope: the same one each time. Its fields are statistics
 // ([Counter], [Gauge], [Histogram], [CodeCounters], [ClassCounters]) with their names in the tag
-// "stat", or structs of such with the prefix in the tag. A field without a tag is nothing
-// to the Store. It panics if T is something else.
+// "stat", or structs of such with the prefix in the tag. One with the option lazy,
+// `stat:"upstream_rq_time,lazy"`, is not printed before it was written: so are some of
+// Envoy's. A field without a tag is nothing to the Store. It panics if T is something else.
 func Group[T any](s Scope) *T {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
@@ -193,6 +194,7 @@ func Group[T any](s Scope) *T {
 type field struct {
 	name  string
 	index []int
+	lazy  bool
 }
 
 var fields sync.Map // []field by reflect.Type
@@ -207,16 +209,18 @@ func fieldsOf(t reflect.Type) []field {
 	}
 	var all []field
 	for _, f := range reflect.VisibleFields(t) {
-		name, ok := f.Tag.Lookup("stat")
+		tag, ok := f.Tag.Lookup("stat")
 		if !ok || len(f.Index) > 1 {
 			continue
 		}
+		name, option, _ := strings.Cut(tag, ",")
+		lazy := option == "lazy"
 		switch reflect.Zero(reflect.PointerTo(f.Type)).Interface().(type) {
 		case *Counter, *Gauge, *Histogram, composite:
-			all = append(all, field{name, f.Index})
+			all = append(all, field{name, f.Index, lazy})
 		default:
 			for _, inner := range fieldsOf(f.Type) {
-				all = append(all, field{join(name, inner.name), slices.Concat(f.Index, inner.index)})
+				all = append(all, field{join(name, inner.name), slices.Concat(f.Index, inner.index), lazy || inner.lazy})
 			}
 		}
 	}
@@ -233,7 +237,7 @@ type composite interface {
 // ResetCounters sets all counters to 0. Gauges and histograms stay as they are.
 func (s *Store) ResetCounters() {
 	for _, sc := range s.all() {
-		sc.each(func(_ string, v any) {
+		sc.each(func(_ string, v any, _ bool) {
 			switch v := v.(type) {
 			case *Counter:
 				v.n.Store(0)
@@ -256,7 +260,7 @@ func (s *Store) all() []*scope {
 }
 
 // each calls yield with what the scope holds.
-func (s *scope) each(yield func(name string, v any)) {
+func (s *scope) each(yield func(name string, v any, lazy bool)) {
 	s.store.mu.Lock()
 	groups := slices.Clone(s.groups)
 	type named struct {
@@ -269,11 +273,11 @@ func (s *scope) each(yield func(name string, v any)) {
 	}
 	s.store.mu.Unlock()
 	for _, one := range single {
-		yield(one.name, one.v)
+		yield(one.name, one.v, false)
 	}
 	for _, group := range groups {
 		for _, f := range fieldsOf(group.Type()) {
-			yield(f.name, group.FieldByIndex(f.index).Addr().Interface())
+			yield(f.name, group.FieldByIndex(f.index).Addr().Interface(), f.lazy)
 		}
 	}
 }
