@@ -23,9 +23,12 @@ type Exchange struct {
 
 	BytesReceived uint64 // of the request's body
 	BytesSent     uint64 // of the answer's body
-	HeaderBytesReceived, HeaderBytesSent, // heads without the request line or status line and the blank line, as Envoy counts them
-	WireBytesReceived, WireBytesSent, // heads and bodies as on the wire
-	UpstreamBytesReceived, UpstreamBytesSent, // the same of all attempts
+	// Heads and bodies as on the wire, and the fields of heads alone. Envoy counts a
+	// field that it sends with its CRLF, and one that it receives with one byte in its place.
+	WireBytesReceived, WireBytesSent,
+	HeaderBytesReceived, HeaderBytesSent uint64
+	// The same of all attempts upstream.
+	UpstreamBytesReceived, UpstreamBytesSent,
 	UpstreamHeaderBytesReceived, UpstreamHeaderBytesSent uint64
 
 	Flags            Flags  // what went wrong
