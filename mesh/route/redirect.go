@@ -1,0 +1,114 @@
+package route
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/maglev-lb/maglev/mesh/config"
+	"github.com/maglev-lb/maglev/mesh/message"
+)
+
+// A redirect holds what of a config.Redirect is made once.
+type redirect struct {
+	port     string // ":8080", "" for none
+	hasQuery bool   // path_redirect has one, which takes the place of the request's
+}
+
+func newRedirect(c *config.Redirect) redirect {
+	r := redirect{hasQuery: strings.Contains(c.Path, "?")}
+	if c.Port != 0 {
+		r.port = ":" + strconv.FormatUint(uint64(c.Port), 10)
+	}
+	return r
+}
+
+// Redirect returns where a route with a redirect sends a request, and the status to say so with. A
+// rewrite of the path is made in the request, with x-envoy-original-path, for those who log it.
+func (r *Route) Redirect(ex *message.Exchange) (location string, status int) {
+	request := &ex.Request
+	c := r.Config.Redirect
+	if r.requireHTTPS {
+		return "https://" + request.Authority + request.Path, c.Status
+	}
+	r.rewritePath(request, c.PrefixRewrite, true)
+
+	scheme := request.Scheme
+	switch {
+	case c.Scheme != "":
+		scheme = c.Scheme
+	case c.HTTPS:
+		scheme = "https"
+	}
+	host := c.Host
+	if host == "" {
+		host = hostFor(request, scheme, r.redirect.port)
+	}
+	path, query := request.Path, ""
+	if c.Path != "" {
+		if !r.redirect.hasQuery {
+			_, query, _ = cutQuery(path)
+		}
+		path = c.Path
+	}
+	if c.StripQuery && !r.redirect.hasQuery {
+		path, _, _ = strings.Cut(path, "?")
+		query = ""
+	}
+	slash := ""
+	if !strings.HasPrefix(path, "/") {
+		slash = "/"
+	}
+	return scheme + "://" + host + r.redirect.port + slash + path + query, c.Status
+}
+
+// hostFor returns the host of a request as it is in another URL: without its port if another is
+// given, or if the scheme changes and the port was the default of the old one, which is that
+// in x-forwarded-proto.
+func hostFor(request *message.Request, scheme, port string) string {
+	host := request.Authority
+	colon := strings.LastIndexByte(host, ':')
+	if colon < 0 || host[0] == '[' && host[colon-1] != ']' {
+		return host
+	}
+	old, _ := request.Fields.Get("x-forwarded-proto")
+	if port != "" ||
+		old != scheme && (old == "https" && host[colon:] == ":443" || old == "http" && host[colon:] == ":80") {
+		return host[:colon]
+	}
+	return host
+}
+
+// cutQuery splits a path before its query. The query has the question mark.
+func cutQuery(path string) (before, query string, ok bool) {
+	if i := strings.IndexByte(path, '?'); i >= 0 {
+		return path[:i], path[i:], true
+	}
+	return path, "", false
+}
+
+// Direct returns the answer of a route with a direct_response, its body appended to b. The location is "" for most: with
+// 201 and 3xx it is the request's own URL. The type is that which body_format asks for, "" for
+// the default.
+func (r *Route) Direct(b []byte, ex *message.Exchange) (status int, location string, body []byte, contentType string) {
+	d := r.Config.Direct
+	if d.Status == 201 || 300 <= d.Status && d.Status < 400 {
+		location = ex.Request.Scheme + "://" + ex.Request.Authority + ex.Request.Path
+	}
+	f := d.Format
+	switch {
+	case f == nil:
+		b = append(b, d.Body...)
+	case f.JSON != nil:
+		b, contentType = f.JSON.Append(b, ex), "application/json"
+	default:
+		absent := "-"
+		if f.OmitEmpty {
+			absent = ""
+		}
+		b = f.Text.Append(b, ex, absent)
+	}
+	if f != nil && f.ContentType != "" {
+		contentType = f.ContentType
+	}
+	return d.Status, location, b, contentType
+}
