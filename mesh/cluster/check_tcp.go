@@ -1,0 +1,34 @@
+package cluster
+
+import (
+	"context"
+)
+
+// askTCP connects, sends something if there is something to send, and waits until all that is
+// expected has come.
+func (k *check) askTCP(ctx context.Context) finding {
+	conn, stop, err := k.connect(ctx)
+	if err != nil {
+		return finding{err: err}
+	}
+	defer stop()
+	tcp := k.config.TCP
+	if len(tcp.Send) > 0 {
+		if _, err := conn.Write(tcp.Send); err != nil {
+			return finding{err: err}
+		}
+	}
+	var received []byte
+	buffer := make([]byte, 4096)
+	for !containsInOrder(received, tcp.Receive) {
+		if len(received) >= maxCheckBody {
+			received = received[len(received)/2:]
+		}
+		n, err := conn.Read(buffer)
+		received = append(received, buffer[:n]...)
+		if err != nil && !containsInOrder(received, tcp.Receive) {
+			return finding{err: unexpected(err)}
+		}
+	}
+	return finding{}
+}
