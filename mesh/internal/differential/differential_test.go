@@ -85,6 +85,7 @@ func TestRecorded(t *testing.T) {
 					compare(t, f, x, want, got)
 				})
 			}
+			checkKept(t, f, b)
 		})
 	}
 }
@@ -119,6 +120,7 @@ func TestLive(t *testing.T) {
 					compare(t, f, x, want, got)
 				})
 			}
+			checkKept(t, f, b)
 			if *recordFlag {
 				require.NoError(t, f.write())
 			}
@@ -152,6 +154,17 @@ func compare(t *testing.T, f *file, x *exchange, want, got string) {
 		addReport(t, text)
 	}
 	t.Error(text)
+}
+
+// checkKept fails the test for connections that have not stayed open.
+func checkKept(t *testing.T, f *file, b *bench) {
+	for _, x := range b.checkKept() {
+		text := fmt.Sprintf("%s:%d: %q: the connection has not stayed open\n", f.path, x.line, x.name)
+		if *report != "" {
+			addReport(t, text)
+		}
+		t.Error(text)
+	}
 }
 
 func sorted(text string) []string { return slices.Sorted(strings.Lines(text)) }

@@ -30,6 +30,7 @@
 //	@hang-up              the client closes its connection
 //	@reconnect            the rest goes over a new connection
 //	@any                  it does not matter which backend a request goes to: they are all "*"
+//	@whole                requests that a backend did not receive whole do not count
 //	@unordered            the order in which backends get requests does not matter
 //
 // and what backends answer, which without these is status 200 with their own name as the body:

@@ -27,6 +27,7 @@ type exchange struct {
 	answers  map[string][]answer // by backend
 	anyOf    bool                // backends are not told apart
 	shuffled bool                // nor is the order in which they get requests
+	whole    bool                // only requests that a backend received whole count
 
 	envoy  string // the recording; "" if there is none
 	ours   string // what meshproxy does instead, "" if it does the same
@@ -129,6 +130,8 @@ func (x *exchange) parse(line string) error {
 		x.anyOf = true
 	case "unordered":
 		x.shuffled = true
+	case "whole":
+		x.whole = true
 	case "await", "half-close", "hang-up", "reconnect":
 		x.steps = append(x.steps, step{do: word})
 	case "pause":
