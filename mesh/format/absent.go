@@ -1,0 +1,87 @@
+package format
+
+// absent are operators that are accepted and never have a value: what they tell of is
+// TLS, tracing, QUIC and virtual clusters. True are those that may be given a time format.
+var absent = map[string]bool{
+	"DOWNSTREAM_HANDSHAKE_DURATION":          false,
+	"DOWNSTREAM_LOCAL_DNS_SAN":               false,
+	"DOWNSTREAM_LOCAL_EMAIL_SAN":             false,
+	"DOWNSTREAM_LOCAL_IP_SAN":                false,
+	"DOWNSTREAM_LOCAL_OTHERNAME_SAN":         false,
+	"DOWNSTREAM_LOCAL_SUBJECT":               false,
+	"DOWNSTREAM_LOCAL_URI_SAN":               false,
+	"DOWNSTREAM_PEER_CERT":                   false,
+	"DOWNSTREAM_PEER_CERT_V_END":             true,
+	"DOWNSTREAM_PEER_CERT_V_START":           true,
+	"DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1":   false,
+	"DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256": false,
+	"DOWNSTREAM_PEER_CHAIN_SERIALS":          false,
+	"DOWNSTREAM_PEER_DNS_SAN":                false,
+	"DOWNSTREAM_PEER_EMAIL_SAN":              false,
+	"DOWNSTREAM_PEER_FINGERPRINT_1":          false,
+	"DOWNSTREAM_PEER_FINGERPRINT_256":        false,
+	"DOWNSTREAM_PEER_IP_SAN":                 false,
+	"DOWNSTREAM_PEER_ISSUER":                 false,
+	"DOWNSTREAM_PEER_ISSUER_FINGERPRINT_256": false,
+	"DOWNSTREAM_PEER_ISSUER_SERIAL":          false,
+	"DOWNSTREAM_PEER_OTHERNAME_SAN":          false,
+	"DOWNSTREAM_PEER_SERIAL":                 false,
+	"DOWNSTREAM_PEER_SUBJECT":                false,
+	"DOWNSTREAM_PEER_URI_SAN":                false,
+	"DOWNSTREAM_TLS_CIPHER":                  false,
+	"DOWNSTREAM_TLS_GROUP":                   false,
+	"DOWNSTREAM_TLS_SESSION_ID":              false,
+	"DOWNSTREAM_TLS_VERSION":                 false,
+	"DOWNSTREAM_TRANSPORT_FAILURE_REASON":    false,
+	"ROUNDTRIP_DURATION":                     false,
+	"SPAN_ID":                                false,
+	"TLS_JA3_FINGERPRINT":                    false,
+	"TLS_JA4_FINGERPRINT":                    false,
+	"TRACE_ID":                               false,
+	"UPSTREAM_LOCAL_DNS_SAN":                 false,
+	"UPSTREAM_LOCAL_IP_SAN":                  false,
+	"UPSTREAM_LOCAL_URI_SAN":                 false,
+	"UPSTREAM_PEER_CERT":                     false,
+	"UPSTREAM_PEER_CERT_V_END":               true,
+	"UPSTREAM_PEER_CERT_V_START":             true,
+	"UPSTREAM_PEER_DNS_SAN":                  false,
+	"UPSTREAM_PEER_IP_SAN":                   false,
+	"UPSTREAM_PEER_ISSUER":                   false,
+	"UPSTREAM_PEER_SUBJECT":                  false,
+	"UPSTREAM_PEER_URI_SAN":                  false,
+	"UPSTREAM_SERVER_NAME":                   false,
+	"UPSTREAM_TLS_CIPHER":                    false,
+	"UPSTREAM_TLS_GROUP":                     false,
+	"UPSTREAM_TLS_SESSION_ID":                false,
+	"UPSTREAM_TLS_VERSION":                   false,
+	"VIRTUAL_CLUSTER_NAME":                   false,
+}
+
+// neverTime checks a time format that nothing is ever written with.
+func neverTime(param string) (value, error) {
+	_, err := parseLayout(param)
+	return never(), err
+}
+
+// unsupported are operators of Envoy that are refused, with what is missing for them.
+var unsupported = map[string]string{
+	"CEL":                                     "there are no expressions",
+	"CLUSTER_METADATA":                        "metadata is not kept",
+	"COALESCE":                                "write %REQ(first?second)% where a header is meant",
+	"DYNAMIC_METADATA":                        "no filter sets metadata",
+	"FILTER_STATE":                            "no filter sets state",
+	"METADATA":                                "metadata is not kept",
+	"UPSTREAM_FILTER_STATE":                   "no filter sets state",
+	"UPSTREAM_METADATA":                       "metadata is not kept",
+	"FILTER_CHAIN_NAME":                       "names of filter chains are not kept",
+	"BYTES_RETRANSMITTED":                     "the system is not asked for it",
+	"PACKETS_RETRANSMITTED":                   "the system is not asked for it",
+	"DOWNSTREAM_CX_RTT":                       "the system is not asked for it",
+	"DOWNSTREAM_DETECTED_CLOSE_TYPE":          "how a connection was closed is not kept",
+	"UPSTREAM_DETECTED_CLOSE_TYPE":            "how a connection was closed is not kept",
+	"DOWNSTREAM_LOCAL_CLOSE_REASON":           "how a connection was closed is not kept",
+	"UPSTREAM_LOCAL_CLOSE_REASON":             "how a connection was closed is not kept",
+	"ROUTE_RESOLUTION_COUNT":                  "it is not measured",
+	"ROUTE_RESOLUTION_TIME_US":                "it is not measured",
+	"UPSTREAM_CONNECTION_POOL_READY_DURATION": "it is not measured",
+}
