@@ -14,8 +14,7 @@ type Bootstrap struct {
 	Clusters            []*Cluster // in the order of the file
 	Admin               *Admin     // nil: none
 
-	// Dump is the configuration in JSON with Envoy's field names, as /config_dump shows it.
-	Dump []byte
+	source string // the text that it was made from
 }
 
 // An Admin is the administration's listener.
@@ -32,6 +31,7 @@ type SocketAddress struct {
 // A Listener accepts connections.
 type Listener struct {
 	Name                  string // "" if it has none
+	StatPrefix            string // stat_prefix, "" for the address
 	Address               SocketAddress
 	ConnectionBufferLimit uint32 // per_connection_buffer_limit_bytes, 1 MiB by default
 	Backlog               int    // tcp_backlog_size, 0 for the default
