@@ -12,7 +12,11 @@
 //	                  looked up once, are a function of the exchange
 package format
 
-import "github.com/maglev-lb/maglev/mesh/message"
+import (
+	"fmt"
+
+	"github.com/maglev-lb/maglev/mesh/message"
+)
 
 // defaultText is what Envoy logs where an access log has no format.
 const defaultText = `[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" ` +
@@ -39,7 +43,7 @@ type piece struct {
 func Parse(text string) (*Format, error) {
 	pieces, err := parse(text)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("format: %w", err)
 	}
 	return &Format{text, pieces}, nil
 }

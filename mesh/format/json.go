@@ -47,7 +47,7 @@ type member struct {
 func ParseJSON(fields map[string]any, omitEmpty bool) (*JSON, error) {
 	root, err := parseObject("", fields)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("format: %w", err)
 	}
 	return &JSON{root, omitEmpty}, nil
 }
@@ -60,7 +60,7 @@ func parseNode(path string, v any) (node, error) {
 		return node{literal: strconv.FormatBool(v)}, nil
 	case float64:
 		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return node{}, fmt.Errorf("format: %s: %w", path, invalid("%v is no number of JSON", v))
+			return node{}, fmt.Errorf("%s: %w", path, invalid("%v is no number of JSON", v))
 		}
 		return node{literal: numberText(v)}, nil
 	case string:
@@ -78,7 +78,7 @@ func parseNode(path string, v any) (node, error) {
 	case map[string]any:
 		return parseObject(path, v)
 	}
-	return node{}, fmt.Errorf("format: %s: %w", path, invalid("%T is no value of JSON", v))
+	return node{}, fmt.Errorf("%s: %w", path, invalid("%T is no value of JSON", v))
 }
 
 func parseObject(path string, fields map[string]any) (node, error) {

@@ -47,11 +47,11 @@ func parse(text string) ([]piece, error) {
 		at := len(text) - len(after) - 1
 		c, err := readCall(text[at:])
 		if err != nil {
-			return nil, fmt.Errorf("format: byte %d: %w: %v", at, ErrSyntax, err)
+			return nil, fmt.Errorf("byte %d: %w: %v", at, ErrSyntax, err)
 		}
 		v, err := resolve(c)
 		if err != nil {
-			return nil, fmt.Errorf("format: byte %d, %s: %w", at, c.spelling, err)
+			return nil, fmt.Errorf("byte %d, %s: %w", at, c.spelling, err)
 		}
 		flush()
 		pieces = append(pieces, piece{value: v})
