@@ -76,7 +76,7 @@ const (
 
 	unhealthy = FailedActiveCheck | FailedOutlierCheck | FailedByConfig | DrainingByConfig
 	degraded  = DegradedByActiveCheck | DegradedByConfig
-	excluded  = PendingActiveCheck | ExcludedByImmediateFail
+	excluded  = PendingActiveCheck | ExcludedByImmediateFail | DrainingByConfig
 )
 
 // Healthy returns whether a host with these flags is healthy: neither unhealthy nor degraded.
