@@ -28,7 +28,8 @@ const (
 	pattern                // safe_regex
 )
 
-func newMatcher(m *config.RouteMatch, r *Route) matcher {
+func newMatcher(r *Route) matcher {
+	m := &r.Config.Match
 	t := matcher{
 		match: m, route: r, ignoreCase: m.IgnoreCase && m.Regex == nil,
 		more: len(m.Headers) > 0 || len(m.Query) > 0 || m.GRPC || m.Fraction != nil,
@@ -130,6 +131,7 @@ func (m *matcher) matchesPath(path string) bool {
 	return m.regex.MatchString(config.Widened(path))
 }
 
+// begins returns whether a path begins with the text, which all kinds but pattern have.
 func (m *matcher) begins(path string) bool {
 	if !m.ignoreCase {
 		return strings.HasPrefix(path, m.text)

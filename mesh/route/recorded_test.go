@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,33 +17,36 @@ import (
 	"github.com/maglev-lb/maglev/mesh/message"
 )
 
-// A recorded request was sent to an Envoy 1.40.0 with the tables of testdata/tables.json, each on a listener of its
-// name, by raw sockets from 127.5.0.9 and with generate_request_id: false. Its backends, one for each of the clusters a
+// A recorded request was sent to an Envoy 1.40.0 with testdata/envoy.json, by raw sockets from 127.5.0.9. Its backends, one for each of the clusters a
 // to d (named is a, with the hostname ep.name), answered with the head that they received as the body,
 // and with the fields that x-answer asked for, after their own "x-backend: NAME". Then the values of
 // date and x-envoy-upstream-service-time were made DATE and TIME. Left out is what is not decided
 // in this package: HEAD, gRPC's local replies, and fields that the codec makes of others.
 type recorded struct {
-	On      string
-	Request string // of the path rules' listeners, method and target only
+	On      string // a listener's name
+	Request string // on listeners with the table "paths", method and target only
 	Status  int
 	Head    string // of the answer, without the first line
-	Got     string // of path rules, the path that the backend has received; of redirects, the location; else the body
+	Got     string // with that table, the path that the backend has received; of redirects, the location; else the body
 }
 
-// rules are the listeners with path rules. What they accept goes to a backend.
-var rules = map[string]config.HTTP{
-	"paths":     {},
-	"norm":      {NormalizePath: true},
-	"merge":     {MergeSlashes: true},
-	"normmerge": {NormalizePath: true, MergeSlashes: true},
-	"reject":    {EscapedSlashes: config.RejectEscapedSlashes},
-	"redir":     {EscapedSlashes: config.RedirectEscapedSlashes},
-	"unesc":     {EscapedSlashes: config.UnescapeSlashes},
-	"unescall":  {EscapedSlashes: config.UnescapeSlashes, NormalizePath: true, MergeSlashes: true},
-	"rediall":   {EscapedSlashes: config.RedirectEscapedSlashes, NormalizePath: true, MergeSlashes: true},
-	"keep":      {NormalizePath: true},
-	"impl":      {}, // IMPLEMENTATION_SPECIFIC_DEFAULT
+// listeners are those of testdata/envoy.json by name.
+type listeners map[string]*listener
+
+type listener struct {
+	table *Table
+	rules PathRules
+}
+
+func loadListeners(t testing.TB) listeners {
+	t.Helper()
+	c, err := config.Load("testdata/envoy.json")
+	require.NoError(t, err)
+	all := listeners{}
+	for _, l := range c.Listeners {
+		all[l.Name] = &listener{New(l.Chain.HTTP.Routes), NewPathRules(l.Chain.HTTP)}
+	}
+	return all
 }
 
 func loadRecorded(t testing.TB) (all []recorded) {
@@ -68,10 +70,10 @@ func narrowed(s string) string {
 }
 
 func TestRecorded(t *testing.T) {
-	tables := loadTables(t)
+	listeners := loadListeners(t)
 	counts := map[string]int{}
 	for i, c := range loadRecorded(t) {
-		if !assertRecorded(t, tables, &c) {
+		if !assertRecorded(t, listeners[c.On], &c) {
 			t.Logf("on %s, number %d: %q", c.On, i, c.Request)
 			if counts[c.On]++; counts[c.On] > 10 {
 				t.Fatal("and so on")
@@ -80,9 +82,9 @@ func TestRecorded(t *testing.T) {
 	}
 }
 
-func assertRecorded(t *testing.T, tables map[string]*Table, c *recorded) bool {
-	if h, ok := rules[c.On]; ok {
-		return assertPath(t, NewPathRules(&h), c)
+func assertRecorded(t *testing.T, l *listener, c *recorded) bool {
+	if l.table.Config.Name == "paths" {
+		return assertPath(t, l.rules, c)
 	}
 	ex := received(t, c)
 	if c.On == "tlsremote" || strings.Contains(c.Request, "x-forwarded-for: 127.5.0.1\r\n") {
@@ -92,7 +94,7 @@ func assertRecorded(t *testing.T, tables map[string]*Table, c *recorded) bool {
 			ex.Request.Fields.Add("x-envoy-internal", "true")
 		}
 	}
-	host, route := tables[c.On].Match(ex, 0)
+	host, route := l.table.Match(ex, 0)
 	if route == nil {
 		return assert.Equal(t, c.Status, 404)
 	}
@@ -237,7 +239,7 @@ func localReply(ex *message.Exchange, route *Route, location, body, contentType 
 }
 
 func bodiless(route *Route) string {
-	if d := route.Config.Direct; d != nil && slices.Contains([]int{204}, d.Status) {
+	if d := route.Config.Direct; d != nil && d.Status == 204 {
 		return ""
 	}
 	return "content-length: 0"

@@ -87,28 +87,31 @@ func cutQuery(path string) (before, query string, ok bool) {
 }
 
 // Direct returns the answer of a route with a direct_response, its body appended to b. The location is "" for most: with
-// 201 and 3xx it is the request's own URL. The type is that which body_format asks for, "" for
-// the default.
+// 201 and 3xx it is the request's own URL. The type is that of body_format, "" if that names none: it takes the place
+// of what [Route.RewriteResponse] has made of content-type, and is only set if the body is not empty.
 func (r *Route) Direct(b []byte, ex *message.Exchange) (status int, location string, body []byte, contentType string) {
 	d := r.Config.Direct
 	if d.Status == 201 || 300 <= d.Status && d.Status < 400 {
 		location = ex.Request.Scheme + "://" + ex.Request.Authority + ex.Request.Path
 	}
 	f := d.Format
-	switch {
-	case f == nil:
-		b = append(b, d.Body...)
-	case f.JSON != nil:
-		b, contentType = f.JSON.Append(b, ex), "application/json"
-	default:
-		absent := "-"
-		if f.OmitEmpty {
-			absent = ""
+	if f == nil {
+		return d.Status, location, append(b, d.Body...), ""
+	}
+	if ex.Local == nil {
+		ex.Local = &message.LocalReply{Body: d.Body}
+	}
+	contentType = f.ContentType
+	if f.JSON != nil {
+		b = append(f.JSON.Append(b, ex), '\n')
+		if contentType == "" {
+			contentType = "application/json"
 		}
-		b = f.Text.Append(b, ex, absent)
+		return d.Status, location, b, contentType
 	}
-	if f != nil && f.ContentType != "" {
-		contentType = f.ContentType
+	absent := "-"
+	if f.OmitEmpty {
+		absent = ""
 	}
-	return d.Status, location, b, contentType
+	return d.Status, location, f.Text.Append(b, ex, absent), contentType
 }

@@ -111,8 +111,11 @@ func (r *Route) rewritePath(request *message.Request, prefix *string, originals 
 	}
 	switch {
 	case prefix != nil && *prefix != "":
-		if r.replaced != wholePath {
-			end = min(r.replaced, len(path))
+		if r.matcher.kind != pattern {
+			if !r.matcher.begins(path) {
+				return // it has matched without the parameters that are in it
+			}
+			end = len(r.matcher.text)
 		}
 		request.Path = *prefix + path[end:]
 	case r.path != nil:

@@ -71,15 +71,13 @@ type Route struct {
 
 	weighted []Weighted // of a forward to weighted clusters
 
+	matcher    matcher
 	path, host *substitution // regex_rewrite, of the action that there is, and host_rewrite_path_regex
-	replaced   int           // how many bytes of the path prefix_rewrite replaces; wholePath: all but the query
 	redirect   redirect
 
 	mutations    []*mutations // of the route, the virtual host and the table, in the order to be applied
 	requireHTTPS bool         // it is a virtual host's toHTTPS
 }
-
-const wholePath = -1
 
 // A Weighted is one of the weighted clusters of a route. It does not change.
 type Weighted struct {
@@ -101,7 +99,7 @@ func New(rc *config.RouteConfig) *Table {
 			if rc.MostSpecificWins {
 				slices.Reverse(levels)
 			}
-			h.routes = append(h.routes, newMatcher(&r.Match, newRoute(h, r, levels)))
+			h.routes = append(h.routes, newRoute(h, r, levels).matcher)
 		}
 		h.index()
 		if c.RequireTLS != config.TLSNone {
@@ -117,6 +115,7 @@ func New(rc *config.RouteConfig) *Table {
 
 func newRoute(h *VirtualHost, c *config.Route, levels []*mutations) *Route {
 	r := &Route{Config: c, VirtualHost: h, Retry: h.Config.Retry, Mirrors: h.Config.Mirrors, RequestBodyBufferLimit: h.Config.RequestBodyBufferLimit}
+	r.matcher = newMatcher(r)
 	for _, level := range levels {
 		if level != nil {
 			r.mutations = append(r.mutations, level)
@@ -124,16 +123,6 @@ func newRoute(h *VirtualHost, c *config.Route, levels []*mutations) *Route {
 	}
 	if c.RequestBodyBufferLimit != nil {
 		r.RequestBodyBufferLimit = c.RequestBodyBufferLimit
-	}
-	switch m := &c.Match; {
-	case m.Prefix != nil:
-		r.replaced = len(*m.Prefix)
-	case m.Path != nil:
-		r.replaced = len(*m.Path)
-	case m.PathPrefix != nil:
-		r.replaced = len(*m.PathPrefix)
-	default:
-		r.replaced = wholePath
 	}
 	if c.Redirect != nil {
 		r.path = newSubstitution(c.Redirect.RegexRewrite)
