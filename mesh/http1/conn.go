@@ -226,6 +226,10 @@ func (c *Conn) WriteUntil(b []byte, patience time.Duration) error {
 	}
 }
 
+// Abort has whatever other goroutines are reading or writing fail. The connection is to be
+// closed after that.
+func (c *Conn) Abort() { c.Conn.Close() }
+
 // Close closes the connection and gives the buffer back. No other goroutine may be reading.
 func (c *Conn) Close() error {
 	c.Take(c.to - c.from)

@@ -46,32 +46,36 @@ type Error struct {
 	Status int
 	// Reason says what is wrong, for the log.
 	Reason string
+	// Details is what Envoy calls it, among its response code details.
+	Details string
 }
 
 func (e *Error) Error() string { return "http1: " + strconv.Itoa(e.Status) + ": " + e.Reason }
 
-func bad(reason string) *Error { return &Error{400, reason} }
+func bad(reason string) *Error { return &Error{400, reason, "http1.codec_error"} }
 
 // The errors there are.
 var (
-	errBareLF       = bad("a line ends with LF alone")
-	errControl      = bad("a character that no header may have")
-	errFold         = bad("a folded line, or a blank before the first field")
-	errName         = bad("a field without a name, or one that is no token")
-	errColon        = bad("a field line without a colon")
-	errRequestLine  = bad("a request line that is not: method, target, version")
-	errMethod       = bad("an unknown method")
-	errTarget       = bad("a target with characters that none may have, or of no known form")
-	errHost         = bad("a Host that is no host, or more than one")
-	errNoHost       = bad("no Host")
-	errLength       = bad("a Content-Length that is not a number, or more than one")
-	errLengthAndTE  = bad("Content-Length beside Transfer-Encoding")
-	errCodingIn10   = bad("Transfer-Encoding in HTTP/1.0")
-	errChunk        = bad("a chunk that is not: size in hexadecimal, CRLF, data, CRLF")
-	errChunkLine    = bad("a chunk's extensions, or the trailers, are too long")
-	errStatusLine   = bad("a status line that is not: version, status, reason")
-	errVersion      = &Error{426, "a version that is not HTTP/1.1"}
-	errHeadTooLarge = &Error{431, "the head is too large"}
-	errManyFields   = &Error{431, "too many fields"}
-	errCoding       = &Error{501, "a transfer coding that is not chunked"}
+	errBareLF      = bad("a line ends with LF alone")
+	errControl     = bad("a character that no header may have")
+	errFold        = bad("a folded line, or a blank before the first field")
+	errName        = bad("a field without a name, or one that is no token")
+	errColon       = bad("a field line without a colon")
+	errRequestLine = bad("a request line that is not: method, target, version")
+	errMethod      = bad("an unknown method")
+	errTarget      = bad("a target with characters that none may have, or of no known form")
+	errHost        = &Error{400, "a Host that is no host, or more than one", "http.invalid_authority"}
+	errNoHost      = &Error{400, "no Host", "missing_host_header"}
+	errLength      = bad("a Content-Length that is not a number, or more than one")
+	errLengthAndTE = &Error{400, "Content-Length beside Transfer-Encoding", "http1.content_length_and_chunked_not_allowed"}
+	errCodingIn10  = bad("Transfer-Encoding in HTTP/1.0")
+	errChunk       = bad("a chunk that is not: size in hexadecimal, CRLF, data, CRLF")
+	errChunkLine   = bad("a chunk's extensions, or the trailers, are too long")
+	errStatusLine  = bad("a status line that is not: version, status, reason")
+	errFragment    = &Error{400, "a target with a fragment, which none may have", "path_normalization_failed"}
+	// ErrVersion refuses a version that is not to be served.
+	ErrVersion      = &Error{426, "a version that is not HTTP/1.1", "low_version"}
+	errHeadTooLarge = &Error{431, "the head is too large", "http1.headers_too_large"}
+	errManyFields   = &Error{431, "too many fields", "http1.too_many_headers"}
+	errCoding       = &Error{501, "a transfer coding that is not chunked", "http1.invalid_transfer_encoding"}
 )

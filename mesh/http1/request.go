@@ -52,12 +52,15 @@ func (p *Parser) Request(b []byte, r *message.Request) (n int, h Head, err error
 	case !slices.Contains(methods, string(method)):
 		return 0, Head{}, errMethod
 	case !ok2:
-		return 0, Head{}, errVersion // HTTP/0.9
+		return 0, Head{}, ErrVersion // HTTP/0.9
 	}
 	if h.Minor, err = minor(version); err != nil {
 		return 0, Head{}, err
 	}
 	if len(target) == 0 || !all(target, inTarget) {
+		if bytes.IndexByte(target, '#') >= 0 {
+			return 0, Head{}, errFragment
+		}
 		return 0, Head{}, errTarget
 	}
 	var f framing
@@ -109,7 +112,7 @@ func minor(version []byte) (int, error) {
 	case "1.0":
 		return 0, nil
 	}
-	return 0, errVersion
+	return 0, ErrVersion
 }
 
 // form sorts out the forms of a target (RFC 9112, section 3.2): origin, absolute,

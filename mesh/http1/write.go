@@ -40,21 +40,43 @@ func expectsBody(method string) bool {
 	return true
 }
 
-// AppendResponse appends the head of an answer to a client. A body in chunks is announced
-// behind the fields, the length of any other one is among them. With close the client is
-// told that the connection ends.
-func AppendResponse(b []byte, r *message.Response, body Body, close bool) []byte {
-	b = append(b, "HTTP/1.1 "...)
+// An Answer says how the end of an answer is told, and what comes after it.
+type Answer struct {
+	// Body is where the body ends. In chunks is announced behind the fields; a length
+	// is among them; UntilClose is announced by Close alone.
+	Body Body
+	// Empty says that there is no body, in place of a field Content-Length.
+	Empty bool
+	// Close says that the connection ends.
+	Close bool
+	// Old says that the client speaks HTTP/1.0. If the connection does not end, it is told
+	// so.
+	Old bool
+}
+
+// AppendResponse appends the head of an answer to a client.
+func AppendResponse(b []byte, r *message.Response, a Answer) []byte {
+	if a.Old {
+		b = append(b, "HTTP/1.0 "...)
+	} else {
+		b = append(b, "HTTP/1.1 "...)
+	}
 	b = strconv.AppendInt(b, int64(r.Status), 10)
 	b = append(b, ' ')
 	b = append(b, Reason(r.Status)...)
 	b = append(b, "\r\n"...)
 	b = appendFields(b, r.Fields)
-	if close {
+	switch {
+	case a.Close:
 		b = append(b, "connection: close\r\n"...)
+	case a.Old:
+		b = append(b, "connection: keep-alive\r\n"...)
 	}
-	if body == InChunks {
+	switch {
+	case a.Body == InChunks:
 		b = append(b, "transfer-encoding: chunked\r\n"...)
+	case a.Empty:
+		b = append(b, "content-length: 0\r\n"...)
 	}
 	return append(b, "\r\n"...)
 }

@@ -33,16 +33,20 @@ func TestAppendResponse(t *testing.T) {
 	fields := message.Fields{{Name: "a", Value: "b"}}
 	for _, c := range []struct {
 		status int
-		body   http1.Body
-		close  bool
+		answer http1.Answer
 		want   string
 	}{
-		{200, 3, false, "HTTP/1.1 200 OK\r\na: b\r\n\r\n"},
-		{299, http1.NoBody, false, "HTTP/1.1 299 Unknown\r\na: b\r\n\r\n"},
-		{404, http1.InChunks, true, "HTTP/1.1 404 Not Found\r\na: b\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"},
+		{200, http1.Answer{Body: 3}, "HTTP/1.1 200 OK\r\na: b\r\n\r\n"},
+		{299, http1.Answer{Empty: true}, "HTTP/1.1 299 Unknown\r\na: b\r\ncontent-length: 0\r\n\r\n"},
+		{404, http1.Answer{Body: http1.InChunks, Close: true},
+			"HTTP/1.1 404 Not Found\r\na: b\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"},
+		{413, http1.Answer{Empty: true, Close: true},
+			"HTTP/1.1 413 Payload Too Large\r\na: b\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"},
+		{200, http1.Answer{Body: 3, Old: true}, "HTTP/1.0 200 OK\r\na: b\r\nconnection: keep-alive\r\n\r\n"},
+		{200, http1.Answer{Body: http1.UntilClose, Old: true, Close: true}, "HTTP/1.0 200 OK\r\na: b\r\nconnection: close\r\n\r\n"},
 	} {
 		r := message.Response{Status: c.status, Fields: fields}
-		require.Equal(t, "before"+c.want, string(http1.AppendResponse([]byte("before"), &r, c.body, c.close)))
+		require.Equal(t, "before"+c.want, string(http1.AppendResponse([]byte("before"), &r, c.answer)))
 	}
 }
 

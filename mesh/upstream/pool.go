@@ -376,7 +376,3 @@ func (p *Pool) Close() error {
 	p.CloseIdle()
 	return nil
 }
-
-// Abort has whatever is being read or written by other goroutines fail. The connection is to be closed after
-// that.
-func (c *Conn) Abort() { c.Conn.Conn.Close() }

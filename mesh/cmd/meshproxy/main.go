@@ -1,0 +1,108 @@
+// Meshproxy is an HTTP proxy that is configured as an Envoy is:
+//
+//	meshproxy -c envoy.yaml
+//	meshproxy -c envoy.yaml --mode validate
+//
+// It refuses what it does not support; see the README of the module.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/maglev-lb/maglev/mesh/config"
+	"github.com/maglev-lb/maglev/mesh/proxy"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// The exit codes.
+const (
+	ok     = 0
+	failed = 1
+	misuse = 2
+)
+
+// run is the whole program but for the process around it.
+func run(args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("meshproxy", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	var file, mode, level string
+	flags.StringVar(&file, "c", "", "the configuration: `FILE` in YAML or JSON (also --config-path)")
+	flags.StringVar(&file, "config-path", "", "see -c")
+	flags.StringVar(&mode, "mode", "serve", "serve, or validate: check the configuration and exit with 0 or 1")
+	flags.StringVar(&level, "l", "info", "log `LEVEL`: debug, info, warn, error (also --log-level)")
+	flags.StringVar(&level, "log-level", "info", "see -l")
+	flags.Usage = func() {
+		fmt.Fprintln(stderr, "usage: meshproxy -c FILE [--mode serve|validate] [-l LEVEL]")
+		flags.PrintDefaults()
+	}
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return ok
+	case err != nil:
+		return misuse
+	}
+	var logLevel slog.Level
+	switch {
+	case flags.NArg() > 0:
+		fmt.Fprintf(stderr, "meshproxy: argument %q: there are only flags\n", flags.Arg(0))
+		return misuse
+	case file == "":
+		fmt.Fprintln(stderr, "meshproxy: -c is missing: it takes the configuration's file")
+		return misuse
+	case mode != "serve" && mode != "validate":
+		fmt.Fprintf(stderr, "meshproxy: --mode %q: it is serve or validate\n", mode)
+		return misuse
+	case logLevel.UnmarshalText([]byte(level)) != nil:
+		fmt.Fprintf(stderr, "meshproxy: --log-level %q: it is debug, info, warn or error\n", level)
+		return misuse
+	}
+	bootstrap, err := config.Load(file)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return failed
+	}
+	if mode == "validate" {
+		fmt.Fprintf(stdout, "%s: OK\n", file)
+		return ok
+	}
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: logLevel}))
+	if err := serve(bootstrap, log); err != nil {
+		fmt.Fprintln(stderr, "meshproxy:", err)
+		return failed
+	}
+	return ok
+}
+
+// serve serves until a signal ends it: the first one gently, the second at once.
+func serve(bootstrap *config.Bootstrap, log *slog.Logger) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	p, err := proxy.Start(ctx, bootstrap, proxy.Options{Log: log})
+	if err != nil {
+		return err
+	}
+	reopen := make(chan os.Signal, 1)
+	signal.Notify(reopen, syscall.SIGUSR1)
+	for {
+		select {
+		case <-reopen:
+			p.ReopenLogs()
+			continue
+		case <-p.Quit():
+		case <-ctx.Done():
+		}
+		break
+	}
+	stop()
+	p.Close()
+	return nil
+}

@@ -1,0 +1,232 @@
+package manager
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/maglev-lb/maglev/mesh/forwarding"
+	"github.com/maglev-lb/maglev/mesh/http1"
+	"github.com/maglev-lb/maglev/mesh/message"
+)
+
+// answer passes the answer of an attempt on to the client.
+func (s *stream) answer(a *attempt) end {
+	s.ex.Details = "via_upstream"
+	if s.retries.judged == exceeded {
+		s.ex.Flags |= message.UpstreamRetryLimitExceeded
+	}
+	switched := s.ex.Response.Status == 101
+	s.granted = switched && s.state.Upgrade != "" && a.head.Upgrade && s.ex.Response.Fields.Has("upgrade")
+	if switched && !s.granted {
+		a.head.Close = true // what comes behind the head is for nobody
+	}
+	framing := s.prepareAnswer(a)
+	last := s.startAnswer(framing, false)
+	s.count(s.ex.Response.Status)
+	if s.granted {
+		return s.tunnel(a)
+	}
+	if a.head.Body != http1.NoBody {
+		decoder := a.head.Decoder()
+		if err := s.passBody(a, &decoder, framing == http1.InChunks && s.head.Minor == 1); err != nil {
+			return s.breakOff(a, err)
+		}
+	}
+	s.ex.Points.UpstreamRead = s.now()
+	if err := s.flush(); err != nil {
+		return s.breakOff(a, err)
+	}
+	s.ex.Points.Sent = s.now()
+	return s.endAnswer(a, last)
+}
+
+// prepareAnswer makes of the head of an upstream's answer what the client gets, and returns how the end
+// of the body is told.
+func (s *stream) prepareAnswer(a *attempt) http1.Body {
+	s.addCookies()
+	took := time.Duration(-1)
+	if s.complete() {
+		took = s.now() - s.ex.Points.RequestRead
+	}
+	if !s.m.rules.Answer(&s.ex, &s.state, took) {
+		a.head.Body, a.head.Close = http1.NoBody, true
+	}
+	s.route.RewriteResponse(&s.ex, s.weighted)
+	forwarding.CountAttempts(&s.ex, s.route.VirtualHost.Config)
+	return s.m.rules.Response(&s.ex, &s.state, a.head.Body, s.wall())
+}
+
+// errCut is that the answer of an attempt was cut off; the attempt says why.
+var errCut = errors.New("manager: the answer was cut off")
+
+// passBody passes the body of an answer on. What is at hand is gathered, and written when
+// there is no more.
+func (s *stream) passBody(a *attempt, decoder *http1.Decoder, chunked bool) error {
+	for {
+		end, err := s.takeAnswer(a, decoder, chunked)
+		if end || err != nil {
+			return err
+		}
+		if err := s.flush(); err != nil {
+			return err
+		}
+		if left := decoder.Left(); left >= spliceFrom && s.client.conn.CanSplice(a.conn.Conn) {
+			if end, err := s.splice(a, decoder, left); end || err != nil {
+				return err
+			}
+			continue
+		}
+		s.fill(a)
+		if a.failure == cutOff && decoder.Closed() {
+			// A body whose end is that of the connection, be it a reset.
+			a.failure, a.head.Close = noFailure, true
+			if chunked {
+				s.out = http1.AppendEnd(s.out)
+			}
+			return nil
+		}
+		if a.failure != noFailure {
+			return errCut
+		}
+	}
+}
+
+// takeAnswer takes what there is of an answer's body, and returns whether that is its end.
+func (s *stream) takeAnswer(a *attempt, decoder *http1.Decoder, chunked bool) (end bool, err error) {
+	for {
+		buffered := a.conn.Buffered()
+		if len(buffered) == 0 {
+			return false, nil
+		}
+		data, n, end, err := decoder.Next(buffered)
+		if err != nil {
+			a.failure, a.err = badAnswer, err
+			s.cluster.Stats.ProtocolError.Inc()
+			return false, errCut
+		}
+		if len(data) > 0 {
+			s.ex.BytesSent += uint64(len(data))
+			if chunked {
+				s.out = http1.AppendChunk(s.out, data)
+			} else {
+				s.out = append(s.out, data...)
+			}
+		}
+		s.received(n)
+		a.conn.Take(n)
+		if end {
+			if chunked {
+				s.out = http1.AppendEnd(s.out)
+			}
+			return true, nil
+		}
+	}
+}
+
+// splice leaves the rest of a long body to the kernel, and returns whether that was all of
+// it.
+func (s *stream) splice(a *attempt, decoder *http1.Decoder, left int64) (end bool, err error) {
+	moved, err := s.client.conn.Splice(a.conn.Conn, left, func(moved int64) error {
+		if moved > 0 {
+			s.touch()
+		}
+		if until, why := s.deadline(a); why != never && !time.Now().Before(until) {
+			a.failure, a.cause = timedOut, why
+			return errCut
+		}
+		return nil
+	})
+	s.ex.BytesSent += uint64(moved)
+	s.ex.WireBytesSent += uint64(moved)
+	s.received(int(moved))
+	end = decoder.Skip(moved)
+	switch {
+	case err == io.EOF:
+		a.failure, a.err = cutOff, err
+		return false, errCut
+	case err == http1.ErrKicked: // by a pump that is done
+		if s.lookAtClient(a); a.failure != noFailure {
+			return false, errCut
+		}
+		return end, nil
+	case err != nil && err != errCut:
+		// Which of the two has failed is not known.
+		if s.client.conn.Poll() {
+			a.failure, a.err = cutOff, err
+			return false, errCut
+		}
+		s.clientGone()
+	}
+	return end, err
+}
+
+// breakOff ends an exchange amid its answer: all that can be done is to close the client's connection.
+func (s *stream) breakOff(a *attempt, err error) end {
+	if err == errCut {
+		_ = s.flush() // what came before that
+		s.m.counts.ResetAfterStart.Inc()
+		s.ex.Details = "upstream_reset_after_response_started{protocol_error}"
+		switch a.failure {
+		case clientGone:
+			s.clientGone()
+		case timedOut:
+			reply := s.timeout(a.cause)
+			s.ex.Details = reply.Details
+			s.ex.Flags |= reply.Flags
+		case badRequest:
+			s.ex.Details = "http1.codec_error"
+			s.ex.Flags |= message.DownstreamProtocolError
+		default:
+			s.ex.Flags |= message.UpstreamProtocolError
+		}
+	}
+	s.drop(a)
+	return closeNow
+}
+
+// endAnswer is for when an answer has been passed on whole.
+func (s *stream) endAnswer(a *attempt, last bool) end {
+	whole := true
+	if !s.pumping() {
+		s.joinPump()
+	}
+	if !s.complete() {
+		whole = s.stopPump(a.conn) && s.complete()
+	}
+	conn := a.conn
+	s.release(a)
+	switch {
+	case a.head.Close:
+		s.cluster.Stats.CloseNotify.Inc()
+		conn.Close()
+	case !whole || len(conn.Buffered()) > 0: // what the host has to say beyond its answer is for nobody
+		conn.Close()
+	default:
+		conn.Put()
+	}
+	if last {
+		return closeGently
+	}
+	return keepAlive
+}
+
+// discardAnswer gives up an answer that another attempt takes the place of.
+func (s *stream) discardAnswer(a *attempt) {
+	if a.conn == nil {
+		return
+	}
+	s.cluster.Stats.RetriedAnswers.Inc(s.ex.Response.Status)
+	if a.head.Body == http1.NoBody && s.complete() && s.pump == nil {
+		s.endAnswer(a, false)
+		return
+	}
+	s.drop(a)
+}
+
+// addCookies sets the cookies that the hash policies have made.
+func (s *stream) addCookies() {
+	for _, c := range s.cookies {
+		s.ex.Response.Fields.Add("set-cookie", c)
+	}
+}

@@ -1,0 +1,234 @@
+package manager
+
+import (
+	"io"
+	"time"
+
+	"github.com/maglev-lb/maglev/mesh/http1"
+	"github.com/maglev-lb/maglev/mesh/upstream"
+)
+
+// A requestBody is the body of a request on its way from the client: how much of it has
+// been read, and what has been kept of it in case it is needed again. It is the
+// stream's, or that of a pump while there is one.
+type requestBody struct {
+	decoder  http1.Decoder
+	framing  http1.Body // as it goes upstream: in chunks, with a length, or not at all
+	ended    bool       // it has been read whole
+	received uint64     // bytes of it so far
+
+	kept    []byte
+	keeping bool // for a retry or a mirror
+	lost    bool // it was to be kept, but is too large
+	limit   uint64
+}
+
+func (b *requestBody) begin(head http1.Head) {
+	b.decoder, b.framing, b.ended = head.Decoder(), head.Body, head.Body == http1.NoBody
+}
+
+// keep has all of the body kept, up to a limit.
+func (b *requestBody) keep(limit uint64) { b.keeping, b.limit = true, limit }
+
+// repeatable returns whether all that has been read of the body can be sent again.
+func (b *requestBody) repeatable() bool { return b.received == 0 || b.keeping }
+
+// take takes off the client's buffer what there is of the body, and appends it to out as
+// it goes upstream. An error is an [*http1.Error].
+func (b *requestBody) take(conn *http1.Conn, out []byte) ([]byte, error) {
+	for !b.ended {
+		buffered := conn.Buffered()
+		if len(buffered) == 0 {
+			break
+		}
+		data, n, end, err := b.decoder.Next(buffered)
+		if err != nil {
+			return out, err
+		}
+		if len(data) > 0 {
+			out = b.appendFramed(out, data)
+			b.received += uint64(len(data))
+			b.remember(data)
+		}
+		conn.Take(n)
+		if end {
+			b.ended = true
+			out = b.appendEnd(out)
+		}
+	}
+	return out, nil
+}
+
+func (b *requestBody) appendFramed(out, data []byte) []byte {
+	if b.framing == http1.InChunks {
+		return http1.AppendChunk(out, data)
+	}
+	return append(out, data...)
+}
+
+func (b *requestBody) appendEnd(out []byte) []byte {
+	if b.framing == http1.InChunks {
+		return http1.AppendEnd(out)
+	}
+	return out
+}
+
+// remember keeps a part of the body. One that is larger than the limit cannot be sent
+// again.
+func (b *requestBody) remember(data []byte) {
+	switch {
+	case !b.keeping:
+	case uint64(len(b.kept)+len(data)) > b.limit:
+		b.keeping, b.lost, b.kept = false, true, nil
+	default:
+		b.kept = append(b.kept, data...)
+	}
+}
+
+// appendKept appends what has been read of the body before, as it goes upstream.
+func (b *requestBody) appendKept(out []byte) []byte {
+	if len(b.kept) == 0 {
+		return out
+	}
+	out = b.appendFramed(out, b.kept)
+	if b.ended {
+		out = b.appendEnd(out)
+	}
+	return out
+}
+
+// A pump is a goroutine that sends the rest of a request's body while the stream waits for
+// the answer, which may come first. When it is done it interrupts the stream.
+type pump struct {
+	done chan struct{}
+
+	// What follows is the pump's until it is done.
+	err    error         // of the client: its connection's, or what it sends is no body
+	failed bool          // the upstream does not take any more
+	wrote  int           // bytes
+	last   time.Duration // when the last of them were written
+}
+
+// startPump sends the rest of the body.
+func (s *stream) startPump(up *upstream.Conn) {
+	p := &pump{done: make(chan struct{})}
+	s.pump = p
+	go func() {
+		p.run(s, up)
+		close(p.done)
+		up.Kick()
+	}()
+}
+
+func (p *pump) run(s *stream, up *upstream.Conn) {
+	conn, b := s.client.conn, &s.body
+	var out []byte
+	for !b.ended {
+		if n := b.spliceable(conn, up.Conn); n > 0 {
+			if !p.splice(s, up, n) {
+				return
+			}
+			continue
+		}
+		if err := conn.Fill(time.Time{}); err != nil {
+			p.err = err
+			return
+		}
+		s.touch()
+		out, p.err = b.take(conn, out[:0])
+		if len(out) > 0 && up.WriteUntil(out, 0) != nil {
+			p.failed = true
+			return
+		}
+		p.note(s, len(out))
+		if p.err != nil {
+			return
+		}
+	}
+}
+
+// note notes that something has been sent.
+func (p *pump) note(s *stream, n int) {
+	if n > 0 {
+		s.touch()
+		p.wrote += n
+		p.last = s.now()
+	}
+}
+
+// spliceFrom is how long what is left of a body has to be for the kernel to move it.
+const spliceFrom = 64 << 10
+
+// spliceable returns how much of the body can be left to the kernel.
+func (b *requestBody) spliceable(from, to *http1.Conn) int64 {
+	left := b.decoder.Left()
+	if left < spliceFrom || b.keeping || b.framing == http1.InChunks || !to.CanSplice(from) {
+		return 0
+	}
+	return left
+}
+
+// splice leaves the rest of a long body to the kernel, and returns whether all is well.
+func (p *pump) splice(s *stream, up *upstream.Conn, n int64) bool {
+	b := &s.body
+	moved, err := up.Splice(s.client.conn, n, func(moved int64) error {
+		p.note(s, int(moved))
+		return nil
+	})
+	b.received += uint64(moved)
+	b.ended = b.decoder.Skip(moved)
+	switch {
+	case err == nil:
+	case err == io.EOF || err == http1.ErrKicked || !s.client.conn.Poll():
+		p.err = err
+	default:
+		p.failed = true
+	}
+	return err == nil
+}
+
+// pumping returns whether a pump is at work.
+func (s *stream) pumping() bool {
+	if s.pump == nil {
+		return false
+	}
+	select {
+	case <-s.pump.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// joinPump takes over what a pump that is done has to tell. It returns nil if there is none.
+func (s *stream) joinPump() *pump {
+	p := s.pump
+	if p == nil {
+		return nil
+	}
+	<-p.done
+	s.pump = nil
+	s.ex.BytesReceived = s.body.received
+	s.ex.UpstreamBytesSent += uint64(p.wrote)
+	s.ex.Points.UpstreamSent = max(s.ex.Points.UpstreamSent, p.last)
+	s.cluster.Stats.Sent.Add(uint64(p.wrote))
+	if s.body.ended && p.err == nil {
+		s.requestComplete()
+	}
+	return p
+}
+
+// stopPump ends the pump, if there is one. The connection to the upstream is of no more use
+// if the pump has not come to its end by itself, which it returns.
+func (s *stream) stopPump(up *upstream.Conn) (whole bool) {
+	if s.pump == nil {
+		return true
+	}
+	if s.pumping() {
+		up.Abort()
+		s.client.conn.Kick()
+	}
+	p := s.joinPump()
+	s.client.conn.Unkick()
+	return p.err == nil && !p.failed
+}

@@ -1,0 +1,97 @@
+package manager
+
+import (
+	"time"
+
+	"github.com/maglev-lb/maglev/mesh/http1"
+	"github.com/maglev-lb/maglev/mesh/message"
+)
+
+// A client is a connection from one. A goroutine of its own serves its requests, one after another, and
+// between them it holds no memory but this.
+type client struct {
+	m        *Manager
+	conn     *http1.Conn
+	info     message.Connection
+	opened   time.Time
+	requests uint32
+}
+
+// serve serves requests until the connection is of no more use, and closes it.
+func (c *client) serve() {
+	for {
+		if !c.wait() {
+			c.conn.Close()
+			return
+		}
+		s := streams.Get().(*stream)
+		end := s.serve(c)
+		s.clear()
+		streams.Put(s)
+		switch end {
+		case closeGently:
+			c.linger()
+			c.conn.Close()
+			return
+		case closeNow:
+			c.conn.Close()
+			return
+		}
+	}
+}
+
+// wait waits for the first bytes of a request, and returns false if there come none.
+func (c *client) wait() bool {
+	if len(c.conn.Buffered()) > 0 {
+		return true // pipelined
+	}
+	c.conn.Rest()
+	var until time.Time
+	cfg := c.m.config
+	if cfg.IdleTimeout > 0 {
+		until = time.Now().Add(cfg.IdleTimeout)
+	}
+	if cfg.MaxConnectionDuration > 0 {
+		if end := c.opened.Add(cfg.MaxConnectionDuration); until.IsZero() || end.Before(until) {
+			until = end
+		}
+	}
+	return c.conn.Fill(until) == nil
+}
+
+// lastRequest returns whether no request is to follow the present one.
+func (c *client) lastRequest() bool {
+	cfg := c.m.config
+	return c.m.draining.Load() ||
+		cfg.MaxRequestsPerConnection > 0 && c.requests >= cfg.MaxRequestsPerConnection ||
+		cfg.MaxConnectionDuration > 0 && time.Since(c.opened) >= cfg.MaxConnectionDuration
+}
+
+// linger lets a client read the answer that the connection ends with. What it may
+// still send is thrown away for a while: if it arrived at a closed socket, the system would reset the connection, and the
+// answer could be lost on its way (RFC 9112, section 9.6).
+func (c *client) linger() {
+	half, ok := c.conn.Conn.(interface{ CloseWrite() error })
+	patience := c.m.config.DelayedCloseTimeout
+	if !ok || patience == 0 || half.CloseWrite() != nil {
+		return
+	}
+	until := time.Now().Add(patience)
+	c.conn.Take(len(c.conn.Buffered()))
+	c.conn.Rest()
+	for time.Now().Before(until) {
+		if c.conn.Fill(until) != nil {
+			return
+		}
+		c.conn.Take(len(c.conn.Buffered()))
+	}
+}
+
+// An end is what becomes of a connection after an exchange.
+type end uint8
+
+const (
+	keepAlive   end = iota
+	closeGently     // the client has been told
+	closeNow        // it has gone, or is in the middle of something that cannot be completed
+)

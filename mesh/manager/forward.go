@@ -1,0 +1,245 @@
+package manager
+
+import (
+	"time"
+
+	"github.com/maglev-lb/maglev/mesh/forwarding"
+	"github.com/maglev-lb/maglev/mesh/http1"
+	"github.com/maglev-lb/maglev/mesh/message"
+)
+
+// forwardRequest sends the request to a host of a cluster, as often as its retry policy
+// allows for, and passes the answer on.
+func (s *stream) forwardRequest() end {
+	if refusal := s.chooseCluster(); refusal != nil {
+		return s.reply(refusal)
+	}
+	if refusal := s.plan(); refusal != nil {
+		return s.reply(refusal)
+	}
+	var a attempt
+	for {
+		a = attempt{}
+		s.ex.Attempts++
+		s.try(&a)
+		s.report(&a)
+		if s.judge(&a) != again {
+			break
+		}
+		s.discardAnswer(&a)
+		if !s.rest(&a) {
+			break
+		}
+		s.anew()
+	}
+	if a.failure != noFailure {
+		return s.fail(&a)
+	}
+	return s.answer(&a)
+}
+
+// chooseCluster finds the cluster that the route sends the request to.
+func (s *stream) chooseCluster() *forwarding.Reply {
+	s.forward = s.route.Config.Forward
+	var name string
+	name, s.weighted = s.route.Cluster(&s.ex, s.random)
+	c := s.m.clusters.Cluster(name)
+	if c == nil {
+		s.m.counts.NoCluster.Inc()
+		return &forwarding.Reply{Status: s.forward.NotFoundStatus, Details: "cluster_not_found", Flags: message.NoCluster}
+	}
+	s.cluster = c
+	s.ex.Cluster, s.ex.ClusterAlt = c.Config.Name, c.Config.AltStatName
+	s.answerLimits = http1.Limits{Bytes: int(c.Config.MaxResponseHeadersKB) << 10, Fields: int(c.Config.MaxResponseHeaders)}
+	return nil
+}
+
+// plan makes of the request what is sent, and finds out how.
+func (s *stream) plan() *forwarding.Reply {
+	policy := s.route.Retry
+	var refusal *forwarding.Reply
+	s.planned, refusal = s.m.rules.Plan(&s.ex, &s.state, s.route.VirtualHost.Config, s.forward, policy)
+	if refusal != nil {
+		return refusal
+	}
+	s.route.RewriteRequest(&s.ex, s.weighted, s.m.tellOriginals)
+	s.retries.start(policy, s.m.rules.Retries(&s.ex, &s.state, policy), &s.cluster.Breakers(s.forward.Priority).Retries)
+	s.need.Hash, s.need.HasHash, s.cookies = s.route.Hash(&s.ex)
+	s.need.Random = mixed(s.random)
+	s.setLimits()
+	s.setBody()
+	return nil
+}
+
+// mixed makes other random bits of random bits, so that two choices do not depend on each other.
+func mixed(random uint64) uint64 {
+	random ^= random >> 32
+	return random * 0x9E3779B97F4A7C15
+}
+
+// setLimits takes over the timeouts.
+func (s *stream) setLimits() {
+	p, l := &s.planned, &s.limits
+	l.total, l.perTry, l.tryIdle = p.Timeout, p.PerTry, p.PerTryIdle
+	if s.forward.IdleTimeout != nil {
+		l.idle = *s.forward.IdleTimeout
+	}
+	if p.HasMaxDuration {
+		l.stream, l.atOnce = p.MaxDuration, p.MaxDuration == 0
+	}
+	if p.HasUpstreamDuration {
+		l.upstream = p.UpstreamDuration
+	}
+}
+
+// setBody finds out how the body goes upstream, and whether it has to be kept.
+func (s *stream) setBody() {
+	b := &s.body
+	switch {
+	case s.state.Upgrade != "":
+		// What comes behind the head is held back until the upstream has agreed.
+		b.framing = http1.NoBody
+	case b.framing > 0 && !s.ex.Request.Fields.Has("content-length"):
+		b.framing = http1.InChunks // Connection has named it
+	}
+	if s.retries.asked.On == 0 && len(s.route.Mirrors) == 0 {
+		return
+	}
+	limit := uint64(s.m.bufferLimit)
+	if own := s.route.RequestBodyBufferLimit; own != nil {
+		limit = *own
+	}
+	b.keep(limit)
+}
+
+// rest waits before another attempt. It returns false if there is none in the end; the
+// attempt then says why.
+func (s *stream) rest(a *attempt) bool {
+	now := time.Now()
+	wake := now.Add(s.retries.delay(&s.ex.Response, s.cluster.Stats, now))
+	for now.Before(wake) {
+		until, why := s.deadline(nil)
+		if why != never && !now.Before(until) {
+			a.failure, a.cause = timedOut, why
+			return false
+		}
+		pause := min(wake.Sub(now), glance)
+		if why != never {
+			pause = min(pause, until.Sub(now))
+		}
+		time.Sleep(pause)
+		if !s.client.conn.Poll() {
+			a.failure = clientGone
+			return false
+		}
+		now = time.Now()
+	}
+	return true
+}
+
+// anew makes the request ready for another attempt.
+func (s *stream) anew() {
+	elapsed := time.Duration(0)
+	if s.complete() {
+		elapsed = s.now() - s.ex.Points.RequestRead
+	}
+	s.m.rules.Again(&s.ex, &s.state, s.route.VirtualHost.Config, s.forward, &s.planned, s.ex.Attempts+1, elapsed)
+	s.ex.Response.Status = 0
+	s.ex.Response.Fields = s.ex.Response.Fields[:0]
+}
+
+// fail answers a request that no host has answered.
+func (s *stream) fail(a *attempt) end {
+	s.ex.Response.Status = 0
+	s.ex.Response.Fields = s.ex.Response.Fields[:0]
+	var reply *forwarding.Reply
+	switch a.failure {
+	case clientGone:
+		s.clientGone()
+		return closeNow
+	case badRequest:
+		return s.refuseBody(a.err)
+	case timedOut:
+		reply = s.timeout(a.cause)
+	case noHost:
+		reply = noHealthy
+	default:
+		reply = s.reset(a)
+	}
+	if s.retries.judged == exceeded {
+		s.ex.Flags |= message.UpstreamRetryLimitExceeded
+	}
+	s.count(reply.Status)
+	return s.reply(reply)
+}
+
+// reset is the reply to a request whose connection did not come about, or was lost.
+func (s *stream) reset(a *attempt) *forwarding.Reply {
+	reply := &forwarding.Reply{Status: 503}
+	var reason, details string
+	switch a.failure {
+	case overflow:
+		reason, details, reply.Flags = "overflow", "overflow", message.UpstreamOverflow
+		s.ex.Response.Fields.Add("x-envoy-overloaded", "true")
+	case connectFailed:
+		reason, details, reply.Flags = "remote connection failure", "remote_connection_failure|"+s.ex.TransportFailure, message.UpstreamConnectionFailure
+	case connectTimeout:
+		reason, details, reply.Flags = "connection timeout", "connection_timeout", message.UpstreamConnectionFailure
+	case cutOff:
+		reason, details, reply.Flags = "connection termination", "connection_termination", message.UpstreamConnectionTermination
+	case badAnswer:
+		reason, details, reply.Flags = "protocol error", "protocol_error", message.UpstreamProtocolError
+		reply.Status = 502
+	}
+	reply.Details = "upstream_reset_before_response_started{" + details + "}"
+	reply.Body = "upstream connect error or disconnect/reset before headers. "
+	if s.retries.made > 0 {
+		reply.Body += "retried and the latest "
+	}
+	reply.Body += "reset reason: " + reason
+	return reply
+}
+
+// The replies to timeouts.
+var (
+	upstreamTimedOut = &forwarding.Reply{Status: 504, Body: "upstream request timeout", Details: "response_timeout", Flags: message.UpstreamRequestTimeout}
+	emptyTimedOut    = &forwarding.Reply{Status: 204, Details: "response_timeout", Flags: message.UpstreamRequestTimeout}
+	tryTimedOut      = &forwarding.Reply{Status: 504, Body: "upstream request timeout", Details: "upstream_per_try_timeout", Flags: message.UpstreamRequestTimeout}
+	tryIdle          = &forwarding.Reply{Status: 504, Body: "upstream request timeout", Details: "upstream_per_try_idle_timeout", Flags: message.UpstreamRequestTimeout}
+	streamIdle       = &forwarding.Reply{Status: 504, Body: "stream timeout", Details: "stream_idle_timeout", Flags: message.StreamIdleTimeout}
+	requestIdle      = &forwarding.Reply{Status: 408, Body: "stream timeout", Details: "stream_idle_timeout", Flags: message.StreamIdleTimeout}
+	requestTimedOut  = &forwarding.Reply{Status: 408, Body: "request timeout", Details: "request_overall_timeout", Close: true}
+	streamTimedOut   = &forwarding.Reply{Status: 504, Body: "downstream duration timeout", Details: "max_duration_timeout"}
+	upstreamTooLong  = &forwarding.Reply{Status: 504, Body: "upstream max stream duration reached", Details: "upstream_max_stream_duration_reached", Flags: message.UpstreamMaxStreamDuration}
+)
+
+// timeout counts a timeout, and is the reply to it.
+func (s *stream) timeout(why cause) *forwarding.Reply {
+	switch why {
+	case totalTimeout:
+		if s.planned.NoContentOnTimeout {
+			return emptyTimedOut
+		}
+		return upstreamTimedOut
+	case perTryTimeout:
+		return tryTimedOut
+	case tryIdleTimeout:
+		return tryIdle
+	case upstreamTimeout:
+		return upstreamTooLong
+	case requestTimeout:
+		s.m.counts.Timeout.Inc()
+		return requestTimedOut
+	case streamTimeout:
+		s.m.counts.MaxDuration.Inc()
+		return streamTimedOut
+	case headTimeout:
+		s.m.counts.HeaderTimeout.Inc()
+		return headTimedOut
+	}
+	s.m.counts.IdleTimeout.Inc()
+	if s.complete() {
+		return streamIdle
+	}
+	return requestIdle
+}

@@ -1,0 +1,155 @@
+package manager
+
+import (
+	"strings"
+	"time"
+
+	"github.com/maglev-lb/maglev/mesh/cluster"
+	"github.com/maglev-lb/maglev/mesh/config"
+	"github.com/maglev-lb/maglev/mesh/http1"
+	"github.com/maglev-lb/maglev/mesh/message"
+	"github.com/maglev-lb/maglev/mesh/upstream"
+)
+
+// A shadow is a copy of a request for another cluster, whose answer nobody waits for.
+type shadow struct {
+	cluster *cluster.Cluster
+	method  string
+	need    cluster.Need
+	head    []byte
+	body    []byte
+	timeout time.Duration
+	limits  http1.Limits
+}
+
+// mirror makes the copies that the route asks for of the request as it is sent the first
+// time. They are sent when its body is there.
+func (s *stream) mirror() {
+	if s.ex.Attempts > 1 {
+		return
+	}
+	for i := range s.route.Mirrors {
+		m := &s.route.Mirrors[i]
+		if f := m.Fraction; f.Denominator > 0 && mixed(s.random)%uint64(f.Denominator) >= uint64(f.Numerator) {
+			continue
+		}
+		name := m.Cluster
+		if m.ClusterHeader != "" {
+			name, _ = s.ex.Request.Fields.Get(m.ClusterHeader)
+		}
+		c := s.m.clusters.Cluster(name)
+		if c == nil {
+			continue
+		}
+		s.shadows = append(s.shadows, s.shadow(m, c))
+	}
+}
+
+// shadow makes a copy of the request's head.
+func (s *stream) shadow(m *config.Mirror, c *cluster.Cluster) *shadow {
+	copied := s.ex.Request
+	copied.Fields = append(message.Fields(nil), s.ex.Request.Fields...)
+	if !m.DisableShadowHostSuffix {
+		copied.Authority = shadowHost(copied.Authority)
+	}
+	copied.Fields.Set("x-envoy-internal", "true")
+	copied.Fields.AddJoined("x-forwarded-for", s.m.localAddress, true)
+	return &shadow{
+		cluster: c,
+		method:  copied.Method,
+		need:    s.need,
+		head:    http1.AppendRequest(nil, &copied, s.body.framing),
+		timeout: s.limits.total,
+		limits:  http1.Limits{Bytes: int(c.Config.MaxResponseHeadersKB) << 10, Fields: int(c.Config.MaxResponseHeaders)},
+	}
+}
+
+// shadowHost puts -shadow behind a host, and before its port.
+func shadowHost(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		return host[:i] + "-shadow" + host[i:]
+	}
+	return host + "-shadow"
+}
+
+// sendShadows sends the copies, if the request has come whole.
+func (s *stream) sendShadows() {
+	if len(s.shadows) == 0 || !s.complete() {
+		return
+	}
+	if s.body.lost {
+		s.cluster.Stats.Abandoned.Inc()
+		return
+	}
+	for _, c := range s.shadows {
+		c.body = s.body.appendKept(nil)
+		go c.send()
+	}
+}
+
+// send sends a copy, and reads the answer so that the connection can be used again.
+func (c *shadow) send() {
+	host := c.cluster.Pick(&c.need)
+	if host == nil {
+		c.cluster.Stats.NoneHealthy.Inc()
+		return
+	}
+	var until time.Time
+	if c.timeout > 0 {
+		until = time.Now().Add(c.timeout)
+	}
+	conn, err := host.Pool.(*pools).of(config.DefaultPriority).Get(until, func() bool { return false })
+	if err != nil {
+		return
+	}
+	c.cluster.Stats.Requests.Inc()
+	if c.exchange(conn, until) {
+		conn.Put()
+	} else {
+		conn.Close()
+	}
+}
+
+// exchange returns whether the connection can be used again.
+func (c *shadow) exchange(conn *upstream.Conn, until time.Time) bool {
+	if conn.WriteUntil(append(c.head, c.body...), c.timeout) != nil {
+		return false
+	}
+	var response message.Response
+	conn.Parser.Limits = c.limits
+	for {
+		n, head, err := conn.Parser.Response(conn.Buffered(), c.method, &response)
+		if err != nil {
+			return false
+		}
+		if n == 0 {
+			if conn.Fill(until) != nil {
+				return false
+			}
+			continue
+		}
+		conn.Take(n)
+		if response.Status < 200 {
+			continue
+		}
+		c.cluster.Stats.Answers.Inc(response.Status)
+		return discard(conn, head, until)
+	}
+}
+
+// discard reads a body that nobody wants.
+func discard(conn *upstream.Conn, head http1.Head, until time.Time) bool {
+	decoder := head.Decoder()
+	for ended := head.Body == http1.NoBody; !ended; {
+		_, n, end, err := decoder.Next(conn.Buffered())
+		if err != nil {
+			return false
+		}
+		conn.Take(n)
+		ended = end
+		if !end && len(conn.Buffered()) == 0 && conn.Fill(until) != nil {
+			return false
+		}
+	}
+	return !head.Close && len(conn.Buffered()) == 0
+}

@@ -1,0 +1,106 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/maglev-lb/maglev/mesh/cluster"
+	"github.com/maglev-lb/maglev/mesh/config"
+	"github.com/maglev-lb/maglev/mesh/upstream"
+)
+
+// pools are the connections to a host: a pool for each priority of requests, as each has circuit
+// breakers of its own.
+type pools struct{ byPriority [2]*upstream.Pool }
+
+func (p *pools) of(priority config.Priority) *upstream.Pool { return p.byPriority[priority] }
+
+// Close closes the pools.
+func (p *pools) Close() error {
+	return errors.Join(p.byPriority[0].Close(), p.byPriority[1].Close())
+}
+
+// NewPools makes what a [Manager] keeps for a host: give it to [cluster.New] as NewPool.
+func NewPools(c *cluster.Cluster, h *cluster.Host) io.Closer {
+	p := new(pools)
+	for i := range p.byPriority {
+		b := c.Breakers(config.Priority(i))
+		p.byPriority[i] = upstream.NewPool(upstream.Options{
+			Dial:        func() (net.Conn, error) { return dial(c, h) },
+			Connections: &b.Connections,
+			Pending:     &b.Pending,
+			PerHost:     int(c.Config.PerHostConnections),
+			Idle:        c.Config.IdleTimeout,
+			MaxAge:      c.Config.MaxConnectionDuration,
+			MaxRequests: c.Config.MaxRequestsPerConnection,
+			Events:      &poolEvents{c.Stats, &h.Stats},
+		})
+	}
+	return p
+}
+
+// dial connects to a host.
+func dial(c *cluster.Cluster, h *cluster.Host) (net.Conn, error) {
+	d := net.Dialer{Timeout: c.Config.ConnectTimeout, KeepAlive: -1}
+	if k := c.Config.TCPKeepalive; k != nil {
+		d.KeepAliveConfig = net.KeepAliveConfig{Enable: true, Idle: k.Time, Interval: k.Interval, Count: k.Probes}
+	}
+	if c.Config.SourceAddress != "" {
+		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(c.Config.SourceAddress), Port: int(c.Config.SourcePort)}
+	}
+	network, address := h.Dial()
+	if network == "unix" {
+		d.LocalAddr = nil
+	}
+	return d.DialContext(context.Background(), network, address)
+}
+
+// poolEvents count what a pool does.
+type poolEvents struct {
+	cluster *cluster.Stats
+	host    *cluster.HostStats
+}
+
+func (e *poolEvents) Connecting() {
+	e.cluster.Connections.Inc()
+	e.cluster.HTTP1Connections.Inc()
+	e.cluster.ActiveConnections.Inc()
+	e.cluster.Pending.Inc()
+	e.host.Connections.Inc()
+	e.host.ActiveConnections.Inc()
+}
+
+func (e *poolEvents) Connected(took time.Duration) {
+	e.cluster.ConnectTime.Record(uint64(took.Milliseconds()))
+}
+
+func (e *poolEvents) ConnectFailed(err error) {
+	e.host.ConnectFail.Inc()
+	e.cluster.ConnectFail.Inc()
+	if errors.Is(err, os.ErrDeadlineExceeded) || isTimeout(err) {
+		e.cluster.ConnectTimeout.Inc()
+		e.cluster.DestroyedLocal.Inc()
+	} else {
+		e.cluster.DestroyedRemote.Inc()
+	}
+	e.gone()
+}
+
+func isTimeout(err error) bool {
+	var t net.Error
+	return errors.As(err, &t) && t.Timeout()
+}
+
+func (e *poolEvents) Closed() { e.gone() }
+
+func (e *poolEvents) gone() {
+	e.cluster.Destroyed.Inc()
+	e.cluster.ActiveConnections.Dec()
+	e.host.ActiveConnections.Dec()
+}
+
+func (e *poolEvents) MaxRequests() { e.cluster.ConnectionMaxRequests.Inc() }

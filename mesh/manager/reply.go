@@ -1,0 +1,161 @@
+package manager
+
+import (
+	"errors"
+	"time"
+
+	"github.com/maglev-lb/maglev/mesh/forwarding"
+	"github.com/maglev-lb/maglev/mesh/http1"
+	"github.com/maglev-lb/maglev/mesh/message"
+)
+
+// The answers of the proxy's own that are always the same.
+var (
+	noRoute   = &forwarding.Reply{Status: 404, Details: "route_not_found", Flags: message.NoRoute}
+	badPath   = &forwarding.Reply{Status: 400, Details: "path_normalization_failed"}
+	noHealthy = &forwarding.Reply{Status: 503, Body: "no healthy upstream", Details: "no_healthy_upstream",
+		Flags: message.NoHealthyUpstream}
+	headTimedOut = &forwarding.Reply{Status: 408, Body: "request header timeout", Details: "request_header_timeout", Close: true}
+)
+
+// refuseHead answers what cannot be read as a request, or as a body.
+func (s *stream) refuseHead(bad *http1.Error) end {
+	reply := &forwarding.Reply{Status: bad.Status, Body: http1.Reason(bad.Status), Details: bad.Details,
+		Flags: message.DownstreamProtocolError, Close: true}
+	if bad.Details == "missing_host_header" || bad.Details == "path_normalization_failed" {
+		// What an Envoy's codec lets through, and the connection manager refuses.
+		reply.Body, reply.Flags = "", 0
+	} else {
+		s.m.counts.ProtocolError.Inc()
+	}
+	return s.reply(reply)
+}
+
+// refuseBody answers a request with a body that is none.
+func (s *stream) refuseBody(err error) end {
+	var bad *http1.Error
+	if !errors.As(err, &bad) {
+		return closeNow
+	}
+	s.route = nil // whose mutations are not for what the codec says
+	return s.refuseHead(bad)
+}
+
+// reply answers the request by the proxy itself. ex.Response has the fields that come first. If a
+// route has been chosen, its mutations apply.
+func (s *stream) reply(reply *forwarding.Reply) end { return s.replyTyped(reply, "") }
+
+// replyTyped is reply with a type of the body that is not the usual one.
+func (s *stream) replyTyped(reply *forwarding.Reply, contentType string) end {
+	if s.route != nil {
+		s.route.RewriteResponse(&s.ex, s.weighted)
+		if s.cluster != nil {
+			forwarding.CountAttempts(&s.ex, s.route.VirtualHost.Config)
+		}
+	}
+	if contentType != "" {
+		s.ex.Response.Fields.Set("content-type", contentType)
+	}
+	body, close := s.m.rules.LocalReply(&s.ex, &s.state, reply)
+	framing := s.m.rules.Response(&s.ex, &s.state, http1.Body(len(body)), s.wall())
+	last := s.startAnswer(framing, close)
+	s.out = append(s.out, body...)
+	s.ex.BytesSent += uint64(len(body))
+	if s.flush() != nil {
+		return closeNow
+	}
+	s.ex.Points.Sent = s.now()
+	if last {
+		return closeGently
+	}
+	return keepAlive
+}
+
+// redirect answers with the route's redirect.
+func (s *stream) redirect() end {
+	location, status := s.route.Redirect(&s.ex)
+	s.m.counts.Direct.Inc()
+	return s.redirectTo(location, status, "direct_response")
+}
+
+func (s *stream) redirectTo(location string, status int, details string) end {
+	s.ex.Response.Fields.Add("location", location)
+	return s.reply(&forwarding.Reply{Status: status, Details: details})
+}
+
+// direct answers with the route's direct response.
+func (s *stream) direct() end {
+	s.m.counts.Direct.Inc()
+	status, location, body, contentType := s.route.Direct(s.up[:0], &s.ex)
+	if location != "" {
+		s.ex.Response.Fields.Add("location", location)
+	}
+	return s.replyTyped(&forwarding.Reply{Status: status, Body: string(body), Details: "direct_response"}, contentType)
+}
+
+// startAnswer appends the head of the answer to what goes to the client, and returns whether the connection ends after it: if
+// that is asked for, if the client or the configuration wants it, or if the request has not been read whole, as nobody
+// would know when the rest of it comes.
+func (s *stream) startAnswer(framing http1.Body, close bool) (last bool) {
+	a := http1.Answer{Body: framing, Old: s.head.Minor == 0 && s.ex.Protocol == "HTTP/1.0"}
+	if a.Old && framing == http1.InChunks {
+		a.Body = http1.UntilClose
+		close = close || s.ex.Request.Method != "HEAD"
+	}
+	if !s.complete() && !s.granted {
+		close = true
+		s.m.counts.EarlyAnswers.Inc()
+	}
+	a.Close = close || s.head.Close || s.client.lastRequest()
+	a.Empty = forwarding.NeedsLength(&s.ex, framing)
+	if s.granted {
+		a = http1.Answer{}
+	}
+	before := len(s.out)
+	s.out = http1.AppendResponse(s.out, &s.ex.Response, a)
+	s.ex.HeaderBytesSent = headerBytes(s.out[before:])
+	return a.Close
+}
+
+// complete returns whether the request has been read to its end.
+func (s *stream) complete() bool { return s.ex.Points.RequestRead != 0 }
+
+// flush writes what there is for the client.
+func (s *stream) flush() error {
+	if len(s.out) == 0 {
+		return nil
+	}
+	if s.ex.Points.FirstSent == 0 {
+		s.ex.Points.FirstSent = s.now()
+	}
+	err := s.client.conn.WriteUntil(s.out, s.limits.idle)
+	s.ex.WireBytesSent += uint64(len(s.out))
+	s.out = s.out[:0]
+	if err != nil {
+		s.clientGone()
+		return err
+	}
+	s.touch()
+	return nil
+}
+
+// clientGone notes that the client has hung up.
+func (s *stream) clientGone() {
+	s.ex.Flags |= message.DownstreamConnectionTermination
+	s.ex.Details = "downstream_remote_disconnect"
+	s.m.counts.ClientReset.Inc()
+}
+
+// wall returns the time of day.
+func (s *stream) wall() time.Time { return s.ex.Start.Add(s.now()) }
+
+// headerBytes returns how much of a head its fields are, as Envoy counts them: without the first
+// line and the empty one.
+func headerBytes(head []byte) uint64 {
+	for i, c := range head {
+		if c == '\n' {
+			return uint64(len(head) - i - 1 - len("\r\n"))
+		}
+	}
+	return 0
+}

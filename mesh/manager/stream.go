@@ -1,0 +1,171 @@
+package manager
+
+import (
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/maglev-lb/maglev/mesh/cluster"
+	"github.com/maglev-lb/maglev/mesh/config"
+	"github.com/maglev-lb/maglev/mesh/forwarding"
+	"github.com/maglev-lb/maglev/mesh/http1"
+	"github.com/maglev-lb/maglev/mesh/message"
+	"github.com/maglev-lb/maglev/mesh/route"
+)
+
+// A stream is a request on its way through the proxy, from its first byte to the line in the
+// access log. It is used again, with its buffers, for requests of whichever connection.
+type stream struct {
+	m      *Manager
+	client *client
+	ex     message.Exchange
+	state  forwarding.State
+	head   http1.Head // the request's
+	body   requestBody
+	pump   *pump
+	random uint64
+
+	route    *route.Route // nil: none has been chosen
+	forward  *config.Forward
+	weighted *route.Weighted
+	cluster  *cluster.Cluster // nil: none has been chosen
+	planned  forwarding.Plan
+	need     cluster.Need
+	retries  retries
+	cookies  []string // that the answer sets
+	shadows  []*shadow
+	granted  bool // an upgrade
+
+	limits       limits
+	active       atomic.Int64 // when something has last moved, since ex.Start
+	answerLimits http1.Limits // of answers' heads
+
+	headSize int    // of the head in up
+	out      []byte // on its way to the client
+	up       []byte // on its way upstream
+}
+
+var streams = sync.Pool{New: func() any { return new(stream) }}
+
+// maxKeptBuffer is how large a buffer may be for a stream to keep it.
+const maxKeptBuffer = 64 << 10
+
+// clear makes the stream ready for another request: it keeps nothing but memory.
+func (s *stream) clear() {
+	request, response := s.ex.Request.Fields, s.ex.Response.Fields
+	clear(request[:cap(request)])
+	clear(response[:cap(response)])
+	out, up, kept := s.out, s.up, s.body.kept
+	if cap(out) > maxKeptBuffer {
+		out = nil
+	}
+	if cap(up) > maxKeptBuffer {
+		up = nil
+	}
+	if cap(kept) > maxKeptBuffer {
+		kept = nil
+	}
+	state := s.state
+	state.Reset()
+	clear(s.retries.tried)
+	tried := s.retries.tried[:0]
+	*s = stream{state: state, out: out[:0], up: up[:0]}
+	s.ex.Request.Fields, s.ex.Response.Fields = request[:0], response[:0]
+	s.body.kept, s.retries.tried = kept[:0], tried
+}
+
+// serve serves a request, whose first bytes are there.
+func (s *stream) serve(c *client) end {
+	m := c.m
+	s.m, s.client = m, c
+	s.ex.Start = time.Now()
+	s.ex.Downstream = &c.info
+	s.ex.Remote = c.info.Remote
+	s.ex.Protocol = "HTTP/1.1"
+	s.random = rand.Uint64()
+	s.limits.idle, s.limits.request, s.limits.stream = m.config.StreamIdleTimeout, m.config.RequestTimeout, m.config.MaxStreamDuration
+	c.requests++
+	m.counts.Requests.Inc()
+	m.counts.HTTP1Requests.Inc()
+	m.counts.ActiveRequests.Inc()
+	end := s.handle()
+	s.finish()
+	return end
+}
+
+// handle takes a request from its head to the end of its answer.
+func (s *stream) handle() end {
+	if end, ok := s.receive(); !ok {
+		return end
+	}
+	m := s.m
+	if refusal := m.rules.Check(&s.ex, s.head, &s.state); refusal != nil {
+		return s.reply(refusal)
+	}
+	if end, ok := s.normalizePath(); !ok {
+		return end
+	}
+	m.rules.Request(&s.ex, &s.state, [2]uint64{rand.Uint64(), rand.Uint64()})
+	if s.state.Upgrade != "" {
+		s.ex.Points.RequestRead = 0 // its end is that of the connection
+	}
+	var host *route.VirtualHost
+	host, s.route = m.routes.Match(&s.ex, s.random)
+	if host != nil {
+		s.ex.VirtualHost = host.Config.Name
+	}
+	if s.route != nil {
+		s.ex.Route = s.route.Config.Name
+	}
+	var forward *config.Forward
+	if s.route != nil {
+		forward = s.route.Config.Forward
+	}
+	if !m.rules.UpgradeAllowed(&s.state, forward) {
+		m.counts.UpgradesRefused.Inc()
+		return s.reply(forwarding.RefusedUpgrade)
+	}
+	m.counts.Routed.Inc()
+	switch r := s.route; {
+	case r == nil:
+		m.counts.NoRoute.Inc()
+		return s.reply(noRoute)
+	case r.Config.Redirect != nil:
+		return s.redirect()
+	case r.Config.Direct != nil:
+		return s.direct()
+	}
+	return s.forwardRequest()
+}
+
+// normalizePath applies the rules for paths.
+func (s *stream) normalizePath() (end, bool) {
+	path, verdict := s.m.paths.Apply(s.ex.Request.Path)
+	s.ex.Request.Path = path
+	switch verdict {
+	case route.Reject:
+		s.m.counts.BadPath.Inc()
+		return s.reply(badPath), false
+	case route.RedirectTo:
+		s.m.counts.RedirectedPath.Inc()
+		return s.redirectTo(path, 307, "path_normalization_failed"), false
+	}
+	return keepAlive, true
+}
+
+// finish counts the exchange, and logs it.
+func (s *stream) finish() {
+	m := s.m
+	s.ex.Points.End = s.now()
+	m.counts.ActiveRequests.Dec()
+	if status := s.ex.Response.Status; status != 0 {
+		m.counts.Classes.Inc(status)
+		m.listenerCounts.Classes.Inc(status)
+	}
+	m.counts.Time.Record(uint64(s.ex.Points.End.Milliseconds()))
+	if m.log != nil {
+		m.log(&s.ex)
+	}
+	s.sendShadows()
+}
