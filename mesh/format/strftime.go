@@ -8,33 +8,38 @@ import (
 
 // append appends a time as the layout has it.
 func (l layout) append(b []byte, t time.Time) []byte {
+	// Most layouts have all of these, and each costs as much as all three.
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
 	for i := range l {
 		c := &l[i]
-		if c.kind == 0 {
+		switch c.kind {
+		case 0:
 			b = append(b, c.text...)
-			continue
+		case 'Y':
+			b = c.appendNumber(b, year, 1, '0')
+		case 'm':
+			b = c.appendNumber(b, int(month), 2, '0')
+		case 'd':
+			b = c.appendNumber(b, day, 2, '0')
+		case 'H':
+			b = c.appendNumber(b, hour, 2, '0')
+		case 'M':
+			b = c.appendNumber(b, minute, 2, '0')
+		case 'S':
+			b = c.appendNumber(b, second, 2, '0')
+		default:
+			b = c.append(b, t)
 		}
-		b = c.append(b, t)
 	}
 	return b
 }
 
+// append appends what is asked for less often.
 func (c *conversion) append(b []byte, t time.Time) []byte {
 	switch c.kind {
-	case 'Y':
-		return c.appendNumber(b, t.Year(), 1, '0')
-	case 'm':
-		return c.appendNumber(b, int(t.Month()), 2, '0')
-	case 'd':
-		return c.appendNumber(b, t.Day(), 2, '0')
-	case 'H':
-		return c.appendNumber(b, t.Hour(), 2, '0')
-	case 'M':
-		return c.appendNumber(b, t.Minute(), 2, '0')
-	case 'S':
-		return c.appendNumber(b, t.Second(), 2, '0')
 	case secondsKind:
-		b = c.appendNumber(b, t.Second(), 2, '0')
+		b = appendTwo(b, t.Second())
 		if c.digits == 0 || c.digits == allDigits && t.Nanosecond() == 0 {
 			return b
 		}
@@ -141,6 +146,9 @@ func (c *conversion) appendText(b []byte, t time.Time) []byte {
 
 // appendNumber appends a number of so many digits at least.
 func (c *conversion) appendNumber(b []byte, n, digits int, fill byte) []byte {
+	if c.flag == 0 && c.width == 0 && digits == 2 && fill == '0' && n >= 0 && n < 100 {
+		return appendTwo(b, n)
+	}
 	start := len(b)
 	b = strconv.AppendInt(b, int64(n), 10)
 	switch c.flag {
