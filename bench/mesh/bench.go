@@ -56,7 +56,7 @@ func (b *bench) find(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.maxConnections = min(12000, (descriptors-1000)/2)
+	b.maxConnections = min(12000, descriptors-200)
 	if b.results.Machine, err = thisMachine(); err != nil {
 		return err
 	}

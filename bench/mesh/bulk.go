@@ -51,7 +51,7 @@ func (b *bench) measureBulk(ctx context.Context) error {
 	return nil
 }
 
-// carry goes on for some seconds; the first half second is not counted.
+// carry goes on for some seconds, after a while that is not counted.
 func (r *bulk) carry(ctx context.Context, w *world, seconds float64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -77,7 +77,7 @@ func (r *bulk) carry(ctx context.Context, w *world, seconds float64) error {
 		case <-time.After(d):
 		}
 	}
-	pause(500 * time.Millisecond)
+	pause(min(time.Second, time.Duration(seconds*float64(time.Second))))
 	ticks, err := readTicks()
 	if err != nil {
 		return err

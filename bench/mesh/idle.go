@@ -28,7 +28,7 @@ func (b *bench) measureIdle(ctx context.Context) error {
 		if p.find == nil {
 			continue
 		}
-		r := idle{Peer: p.name, Connections: min(idleConnections, b.maxConnections-100)}
+		r := idle{Peer: p.name, Connections: min(idleConnections, b.maxConnections-500)}
 		if err := b.with(ctx, p, func(w *world) error { return r.hold(ctx, w) }); err != nil {
 			return fmt.Errorf("%s, idle: %w", p.name, err)
 		}

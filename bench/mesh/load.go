@@ -78,7 +78,7 @@ func beLoad(in io.Reader, out io.Writer) error {
 	defer l.close()
 	// Two on each connection first, whatever the rate, so that the proxy has them all.
 	for _, warm := range []struct{ perSecond, n int }{
-		{200, 2 * connections},
+		{500, 2 * connections},
 		{plan.PerSecond, requestsIn(plan.WarmUp, plan.PerSecond)},
 	} {
 		if _, err := l.run(warm.perSecond, warm.n); err != nil {
@@ -179,6 +179,7 @@ func (l *loader) run(perSecond, n int) (loadResult, error) {
 	sent := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		if err := sharpen(); err != nil {
 			sent <- err
 			return

@@ -85,13 +85,10 @@ type site struct {
 	Dir            string // of the proxy's own
 	Listen, Admin  uint16
 	Workers        int
-	MaxConnections int // of clients
+	MaxConnections int // it may have
 	Backends       []netip.AddrPort
 	Clusters       []cluster // of configs/clusters.yaml
 }
-
-// Sockets is how many connections a proxy has with both its sides.
-func (s *site) Sockets() int { return 2*s.MaxConnections + 100 }
 
 // write writes a configuration into the site's directory.
 func (s *site) write(name string) (string, error) {

@@ -4,19 +4,19 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Usage is what a process and its descendants have used so far.
 type usage struct {
-	cpu time.Duration // of all their threads that live
+	cpu time.Duration // of all their threads
 	pss int64         // bytes, each page shared by k processes counted as 1/k
 	rss int64         // bytes, shared pages counted in each
 	top int64         // bytes, the sum of their peaks of rss
@@ -83,45 +83,15 @@ func treeCPU(pid int) (time.Duration, error) {
 	return sum, nil
 }
 
-// processCPU is the processor time of a process's threads.
+// processCPU is the processor time of a process's threads, those included that have ended, of
+// which /proc/PID/task/*/schedstat does not know any more. It comes from the same clock.
 func processCPU(pid int) (time.Duration, error) {
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-	if err != nil {
-		return 0, err
+	const ofProcess = 2 // CPUCLOCK_SCHED of all threads: clock_getcpuclockid(3)
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|ofProcess), &t); err != nil {
+		return 0, fmt.Errorf("processor time of process %d: %w", pid, err)
 	}
-	if len(threads) == 0 {
-		return 0, fmt.Errorf("process %d is gone", pid)
-	}
-	sum := time.Duration(0)
-	for _, path := range threads {
-		line, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // the thread has just ended
-		}
-		if err != nil {
-			return 0, err
-		}
-		cpu, err := parseSchedstat(line)
-		if err != nil {
-			return 0, fmt.Errorf("%s: %w", path, err)
-		}
-		sum += cpu
-	}
-	return sum, nil
-}
-
-// parseSchedstat returns the first of a thread's three numbers: nanoseconds on a processor,
-// nanoseconds waiting for one, turns (Documentation/scheduler/sched-stats.rst).
-func parseSchedstat(line []byte) (time.Duration, error) {
-	fields := strings.Fields(string(line))
-	if len(fields) != 3 {
-		return 0, fmt.Errorf("schedstat is %q, not three numbers", line)
-	}
-	ns, err := strconv.ParseInt(fields[0], 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("schedstat %q: %w", line, err)
-	}
-	return time.Duration(ns), nil
+	return time.Duration(t.Nano()), nil
 }
 
 // tree returns a process and all its descendants.

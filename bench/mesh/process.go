@@ -103,7 +103,7 @@ func launchPeer(p *peer, binary, config string, s *site) (*process, error) {
 }
 
 func (p *process) start() error {
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	if err := p.cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", p.name, err)
 	}

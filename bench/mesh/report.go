@@ -100,14 +100,28 @@ func (r *results) printRates(w io.Writer) {
 	if len(r.Summary) == 0 {
 		return
 	}
-	fmt.Fprintln(w, "\n1 KB answers, 64 connections; median (range) of the repeats; x is the ratio to Envoy")
-	line(w, "req/s", "peer", "CPU us/req", "x", "all CPU above none", "RSS MB", "x", "PSS MB", "added p50 us", "x", "added p90", "added p99", "errors", "invalid")
+	fmt.Fprintf(w, "\n1 KB answers, %d connections; median (range) of the repeats that count; x is the ratio to Envoy, paired by repeat\n", connections)
+	line(w, "req/s", "peer", "CPU us/req", "x", "all CPU above none", "RSS MB", "x", "PSS MB", "errors", "invalid")
+	doubted := false
 	for i := range r.Summary {
 		s := &r.Summary[i]
+		invalid := fmt.Sprintf("%d/%d", s.Invalid, s.Runs)
+		if s.Doubted {
+			invalid += " !"
+			doubted = true
+		}
 		line(w, strconv.Itoa(s.Rate), s.Peer, s.CPU.format(1), s.CPUOfEnvoy.format(2), s.AllCPU.format(0),
-			s.RSS.format(1), s.RSSOfEnvoy.format(2), s.PSS.format(1),
-			s.AddedP50.format(0), s.P50OfEnvoy.format(2), s.AddedP90.format(0), s.AddedP99.format(0),
-			strconv.Itoa(s.Errors), fmt.Sprintf("%d/%d", s.Invalid, s.Runs))
+			s.RSS.format(1), s.RSSOfEnvoy.format(2), s.PSS.format(1), strconv.Itoa(s.Errors), invalid)
+	}
+	if doubted {
+		fmt.Fprintln(w, "! rests on runs that do not count, for want of others")
+	}
+	fmt.Fprintln(w, "\nlatency above no proxy, us")
+	line(w, "req/s", "peer", "p50", "x", "p90", "p99")
+	for i := range r.Summary {
+		if s := &r.Summary[i]; s.Peer != none {
+			line(w, strconv.Itoa(s.Rate), s.Peer, s.AddedP50.format(0), s.P50OfEnvoy.format(2), s.AddedP90.format(0), s.AddedP99.format(0))
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"runtime"
 	"time"
 )
 
@@ -66,6 +67,7 @@ func (b *bench) start(ctx context.Context, p *peer, r *start) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(s.Dir) }()
+	s.Workers = runtime.NumCPU() // a start carries no traffic: let it have all there is
 	s.Clusters = someClusters(r.Clusters)
 	config, err := s.write("clusters.yaml")
 	if err != nil {

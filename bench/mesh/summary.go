@@ -23,9 +23,10 @@ type results struct {
 type row struct {
 	Rate    int
 	Peer    string
-	Runs    int // all of them
-	Invalid int // of which do not count. If that is all, they do after all.
-	Errors  int // requests not answered as they should be, in all runs
+	Runs    int  // all of them
+	Invalid int  // of which do not count. If that is all, they do after all.
+	Errors  int  // requests not answered as they should be, in all runs
+	Doubted bool // the figures rest on invalid runs: all of the peer's, of Envoy's or without a proxy
 
 	CPU        figure // µs of the proxy for a request
 	AllCPU     figure // µs of client, proxy and backend together, above that without a proxy
@@ -49,6 +50,7 @@ func summarise(runs []run, rates []int, names []string) []row {
 				continue
 			}
 			r := row{Rate: rate, Peer: name, Runs: all.total, Invalid: all.invalid, Errors: all.errors}
+			r.Doubted = all.doubted() || base.doubted() || envoy.doubted()
 			r.CPU = all.series(cpuOf).figure()
 			r.RSS = all.series(rssOf).figure()
 			r.PSS = all.series(func(r *run) float64 { return r.PSS }).figure()
@@ -110,6 +112,8 @@ func chosen(runs []run, rate int, peer string) choice {
 	}
 	return c
 }
+
+func (c choice) doubted() bool { return c.total > 0 && c.invalid == c.total }
 
 func (c choice) series(of func(*run) float64) series {
 	s := make(series)
