@@ -123,7 +123,7 @@ func (c *Cluster) turn(p *pool, random uint64) *Host {
 	if p.warming == 0 {
 		return p.hosts[p.turns.next()]
 	}
-	now := time.Since(c.epoch)
+	now := c.now()
 	if now >= p.warming {
 		return p.hosts[p.turns.next()]
 	}
@@ -153,37 +153,42 @@ func (c *Cluster) warmth(up time.Duration) float64 {
 }
 
 // leastRequest returns the host with the fewest active requests of some that are drawn. If weights
-// differ, or hosts are in slow start, it takes turns by the weights divided by active requests + 1, as
-// Envoy does: whoever has a turn takes it with a probability of 1/(active requests + 1).
+// differ, or hosts are in slow start, hosts are drawn by weight / (active requests + 1): the shares that
+// Envoy's schedule comes to. That looks at all of them.
 func (c *Cluster) leastRequest(p *pool, random uint64) *Host {
-	choices := int(c.Config.LeastRequestChoices)
-	if p.turns.weights == nil && (p.warming == 0 || time.Since(c.epoch) >= p.warming) {
-		var best *Host
-		least := int64(math.MaxInt64)
-		for range max(choices, 1) {
-			h := p.hosts[below(random, len(p.hosts))]
-			if active := h.Stats.ActiveRequests.Value(); active < least {
-				best, least = h, active
-			}
-			random = mix(random)
-		}
-		return best
+	now := c.now()
+	if p.turns.weights != nil || now < p.warming {
+		return c.byLoad(p, now, random)
 	}
 	var best *Host
-	least := math.Inf(1)
-	for range max(choices, len(p.hosts)) {
-		h := c.turn(p, random)
-		random = mix(random)
-		cost := float64(max(h.Stats.ActiveRequests.Value(), 0) + 1)
-		if fraction(random)*cost <= 1 {
-			return h
-		}
-		if cost /= float64(h.Weight); cost < least {
-			best, least = h, cost
+	least := int64(math.MaxInt64)
+	for range max(c.Config.LeastRequestChoices, 1) {
+		h := p.hosts[below(random, len(p.hosts))]
+		if active := h.Stats.ActiveRequests.Value(); active < least {
+			best, least = h, active
 		}
 		random = mix(random)
 	}
 	return best
+}
+
+func (c *Cluster) byLoad(p *pool, now time.Duration, random uint64) *Host {
+	// Whoever is at the point that has been drawn, of all weights one behind the other: as each comes,
+	// it takes the place with its share of the sum so far. Requests end meanwhile, so there is no sum
+	// to be computed first.
+	var chosen *Host
+	sum := 0.0
+	for _, h := range p.hosts {
+		weight := float64(h.Weight) / float64(max(h.Stats.ActiveRequests.Value(), 0)+1)
+		if now < p.warming {
+			weight *= c.warmth(now - time.Duration(h.up.Load()))
+		}
+		sum += weight
+		if random = mix(random); fraction(random)*sum < weight {
+			chosen = h
+		}
+	}
+	return chosen
 }
 
 // mix makes a random number of another one: SplitMix64.
