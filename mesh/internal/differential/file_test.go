@@ -28,6 +28,7 @@ type exchange struct {
 	anyOf    bool                // backends are not told apart
 	shuffled bool                // nor is the order in which they get requests
 	whole    bool                // only requests that a backend received whole count
+	hold     bool                // another connection of a client is open the while
 
 	envoy  string // the recording; "" if there is none
 	ours   string // what meshproxy does instead, "" if it does the same
@@ -130,6 +131,8 @@ func (x *exchange) parse(line string) error {
 		x.anyOf = true
 	case "unordered":
 		x.shuffled = true
+	case "hold":
+		x.hold = true
 	case "whole":
 		x.whole = true
 	case "await", "half-close", "hang-up", "reconnect":

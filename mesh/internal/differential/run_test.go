@@ -3,6 +3,7 @@ package differential
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"os"
 	"regexp"
 	"slices"
@@ -98,6 +99,13 @@ func (b *bench) run(x *exchange, want string) (string, error) {
 		return "", fmt.Errorf("there is no listener %q", listener)
 	}
 	address := "127.0.0.1:" + strconv.Itoa(port)
+	if x.hold {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			return "", err
+		}
+		defer c.Close()
+	}
 	wanted := strings.SplitAfter(want, "\n")
 	methods := x.methods()
 	var out strings.Builder
