@@ -21,6 +21,12 @@ func (s *stream) answer(a *attempt) end {
 	if switched && !s.granted {
 		a.head.Close = true // what comes behind the head is for nobody
 	}
+	if s.pump == nil && !s.client.conn.Poll() {
+		// As in Envoy, who has closed even half of the connection is not answered.
+		s.drop(a)
+		s.clientGone()
+		return closeNow
+	}
 	framing := s.prepareAnswer(a)
 	last := s.startAnswer(framing, false)
 	s.count(s.ex.Response.Status)

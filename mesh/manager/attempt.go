@@ -119,8 +119,7 @@ func (s *stream) connect(a *attempt) bool {
 		until = time.Time{}
 	}
 	pool := a.host.Pool.(*pools).of(s.forward.Priority)
-	conn, err := pool.Get(until, func() bool { return !s.client.conn.Poll() })
-	var failed *upstream.ConnectError
+	conn, err := pool.Get(until, s.client.gone)
 	switch {
 	case err == nil:
 		if !s.admit(a, conn) {
@@ -137,7 +136,7 @@ func (s *stream) connect(a *attempt) bool {
 		s.cluster.Stats.Cancelled.Inc()
 	case err == os.ErrDeadlineExceeded:
 		a.failure, a.cause = timedOut, why
-	case errors.As(err, &failed) && failed.Timeout():
+	case upstream.IsTimeout(err):
 		a.failure = connectTimeout
 	default:
 		a.failure = connectFailed

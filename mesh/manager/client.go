@@ -15,6 +15,7 @@ type client struct {
 	info     message.Connection
 	opened   time.Time
 	requests uint32
+	gone     func() bool // whether it has hung up
 }
 
 // serve serves requests until the connection is of no more use, and closes it.

@@ -17,25 +17,25 @@ func (s *stream) forwardRequest() end {
 	if refusal := s.plan(); refusal != nil {
 		return s.reply(refusal)
 	}
-	var a attempt
+	a := &s.attempt
 	for {
-		a = attempt{}
+		*a = attempt{}
 		s.ex.Attempts++
-		s.try(&a)
-		s.report(&a)
-		if s.judge(&a) != again {
+		s.try(a)
+		s.report(a)
+		if s.judge(a) != again {
 			break
 		}
-		s.discardAnswer(&a)
-		if !s.rest(&a) {
+		s.discardAnswer(a)
+		if !s.rest(a) {
 			break
 		}
 		s.anew()
 	}
 	if a.failure != noFailure {
-		return s.fail(&a)
+		return s.fail(a)
 	}
-	return s.answer(&a)
+	return s.answer(a)
 }
 
 // chooseCluster finds the cluster that the route sends the request to.
@@ -158,7 +158,8 @@ func (s *stream) fail(a *attempt) end {
 		s.clientGone()
 		return closeNow
 	case badRequest:
-		return s.refuseBody(a.err)
+		s.route = nil // whose mutations are not for what the codec says
+		return s.refuseCodec(a.err)
 	case timedOut:
 		reply = s.timeout(a.cause)
 	case noHost:

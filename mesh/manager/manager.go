@@ -93,6 +93,7 @@ func New(o Options) *Manager {
 // Serve serves a connection until it is closed. It is to be called by a goroutine of its own.
 func (m *Manager) Serve(c net.Conn, info message.Connection) {
 	k := &client{m: m, conn: http1.NewConn(c), info: info, opened: time.Now()}
+	k.gone = func() bool { return !k.conn.Poll() }
 	m.counts.Connections.Inc()
 	m.counts.HTTP1Connections.Inc()
 	m.counts.ActiveConnections.Inc()

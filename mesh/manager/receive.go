@@ -1,7 +1,6 @@
 package manager
 
 import (
-	"errors"
 	"os"
 	"time"
 
@@ -18,11 +17,10 @@ func (s *stream) receive() (end, bool) {
 	for {
 		buffered := conn.Buffered()
 		n, head, err := conn.Parser.Request(buffered, &s.ex.Request)
-		var bad *http1.Error
 		switch {
-		case errors.As(err, &bad):
+		case err != nil:
 			s.ex.WireBytesReceived = uint64(len(buffered))
-			return s.refuseHead(bad), false
+			return s.refuseCodec(err), false
 		case n > 0:
 			s.ex.HeaderBytesReceived = headerBytes(buffered[:n]) - uint64(len(s.ex.Request.Fields))
 			s.ex.WireBytesReceived = uint64(n)
@@ -30,7 +28,7 @@ func (s *stream) receive() (end, bool) {
 			s.head = head
 			if head.Minor == 0 {
 				if !cfg.AcceptHTTP10 {
-					return s.refuseHead(http1.ErrVersion), false
+					return s.refuseCodec(http1.ErrVersion), false
 				}
 				s.ex.Protocol = "HTTP/1.0"
 			}

@@ -18,8 +18,12 @@ var (
 	headTimedOut = &forwarding.Reply{Status: 408, Body: "request header timeout", Details: "request_header_timeout", Close: true}
 )
 
-// refuseHead answers what cannot be read as a request, or as a body.
-func (s *stream) refuseHead(bad *http1.Error) end {
+// refuseCodec answers what cannot be read as a request, or as a body.
+func (s *stream) refuseCodec(err error) end {
+	var bad *http1.Error
+	if !errors.As(err, &bad) {
+		return closeNow
+	}
 	reply := &forwarding.Reply{Status: bad.Status, Body: http1.Reason(bad.Status), Details: bad.Details,
 		Flags: message.DownstreamProtocolError, Close: true}
 	if bad.Details == "missing_host_header" || bad.Details == "path_normalization_failed" {
@@ -29,16 +33,6 @@ func (s *stream) refuseHead(bad *http1.Error) end {
 		s.m.counts.ProtocolError.Inc()
 	}
 	return s.reply(reply)
-}
-
-// refuseBody answers a request with a body that is none.
-func (s *stream) refuseBody(err error) end {
-	var bad *http1.Error
-	if !errors.As(err, &bad) {
-		return closeNow
-	}
-	s.route = nil // whose mutations are not for what the codec says
-	return s.refuseHead(bad)
 }
 
 // reply answers the request by the proxy itself. ex.Response has the fields that come first. If a
@@ -115,6 +109,13 @@ func (s *stream) startAnswer(framing http1.Body, close bool) (last bool) {
 	s.out = http1.AppendResponse(s.out, &s.ex.Response, a)
 	s.ex.HeaderBytesSent = headerBytes(s.out[before:])
 	return a.Close
+}
+
+// sayContinue asks a client for the body that it waits to send (RFC 9110, section 10.1.1). The
+// proxy does that itself, as it does not leave the wait to the client.
+func (s *stream) sayContinue() bool {
+	s.out = append(s.out, "HTTP/1.1 100 Continue\r\n\r\n"...)
+	return s.flush() == nil
 }
 
 // complete returns whether the request has been read to its end.

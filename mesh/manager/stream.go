@@ -32,6 +32,7 @@ type stream struct {
 	cluster  *cluster.Cluster // nil: none has been chosen
 	planned  forwarding.Plan
 	need     cluster.Need
+	attempt  attempt // the last one
 	retries  retries
 	cookies  []string // that the answer sets
 	shadows  []*shadow
@@ -99,6 +100,9 @@ func (s *stream) handle() end {
 	if end, ok := s.receive(); !ok {
 		return end
 	}
+	if s.head.Continue && !s.body.ended && !s.sayContinue() {
+		return closeNow
+	}
 	m := s.m
 	if refusal := m.rules.Check(&s.ex, s.head, &s.state); refusal != nil {
 		return s.reply(refusal)
@@ -107,7 +111,7 @@ func (s *stream) handle() end {
 		return end
 	}
 	m.rules.Request(&s.ex, &s.state, [2]uint64{rand.Uint64(), rand.Uint64()})
-	if s.state.Upgrade != "" {
+	if s.state.Upgrade != "" || s.ex.Request.Method == "CONNECT" {
 		s.ex.Points.RequestRead = 0 // its end is that of the connection
 	}
 	var host *route.VirtualHost

@@ -67,10 +67,11 @@ type ConnectError struct{ Err error }
 func (e *ConnectError) Error() string { return "upstream: " + e.Err.Error() }
 func (e *ConnectError) Unwrap() error { return e.Err }
 
-// Timeout returns whether it has taken too long.
-func (e *ConnectError) Timeout() bool {
-	var n net.Error
-	return errors.As(e.Err, &n) && n.Timeout()
+// IsTimeout returns whether an error of Get is that connecting has taken too long.
+func IsTimeout(err error) bool {
+	var failed *ConnectError
+	var timeout net.Error
+	return errors.As(err, &failed) && errors.As(failed.Err, &timeout) && timeout.Timeout()
 }
 
 // A Conn is a connection to a host, which carries one request at a time.

@@ -156,8 +156,8 @@ func TestConnectFails(t *testing.T) {
 	var failed *ConnectError
 	require.ErrorAs(t, err, &failed)
 	assert.ErrorIs(t, err, refused)
-	assert.False(t, failed.Timeout())
-	assert.True(t, (&ConnectError{os.ErrDeadlineExceeded}).Timeout())
+	assert.False(t, IsTimeout(err))
+	assert.True(t, IsTimeout(&ConnectError{os.ErrDeadlineExceeded}))
 	assert.Zero(t, f.connections.now())
 }
 
