@@ -84,7 +84,7 @@ func version(ctx context.Context, p *peer, binary string) (string, error) {
 	}
 	for line := range strings.Lines(string(out)) {
 		if line = strings.TrimSpace(line); line != "" {
-			return strings.TrimSpace(strings.TrimPrefix(line, binary)), nil
+			return strings.TrimSpace(strings.TrimPrefix(strings.TrimPrefix(line, binary), "  version:")), nil
 		}
 	}
 	return "", fmt.Errorf("%s does not tell its version", p.name)

@@ -18,7 +18,8 @@ type run struct {
 	CPU        float64 // µs of the proxy for a request, with what it uses when nothing comes
 	ClientCPU  float64 // the same of the load generator
 	BackendCPU float64 // and of the backends
-	RSS, PSS   float64 // MB of the proxy at their peaks
+	PeakRSS    float64 // MB of the proxy
+	RSS, PSS   float64 // the same at the end of the run
 
 	loadResult
 
@@ -112,7 +113,7 @@ func (r *run) account(before, after moment) {
 	r.CPU = each(before.proxy.cpu, after.proxy.cpu)
 	r.ClientCPU = each(before.client, after.client)
 	r.BackendCPU = each(before.backends, after.backends)
-	r.RSS, r.PSS = megabytes(after.proxy.top), megabytes(after.proxy.pss)
+	r.PeakRSS, r.RSS, r.PSS = megabytes(after.proxy.top), megabytes(after.proxy.rss), megabytes(after.proxy.pss)
 	r.Steal = after.ticks.stealSince(before.ticks)
 	switch {
 	case r.Lag.P99 > maxLag:

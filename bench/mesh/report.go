@@ -44,7 +44,7 @@ func (r *results) save(dir string) error {
 func writeCSV(out io.Writer, runs []run) error {
 	w := csv.NewWriter(out)
 	if err := w.Write([]string{"repeat", "rate", "peer", "seconds", "requests", "errors", "cpu_us", "client_cpu_us", "backend_cpu_us",
-		"rss_mb", "pss_mb", "p50_us", "p90_us", "p99_us", "p999_us", "max_us", "lag_p50_us", "lag_p99_us", "queued", "steal_percent", "invalid"}); err != nil {
+		"peak_rss_mb", "rss_mb", "pss_mb", "p50_us", "p90_us", "p99_us", "p999_us", "max_us", "lag_p50_us", "lag_p99_us", "queued", "steal_percent", "invalid"}); err != nil {
 		return err
 	}
 	number := func(f float64) string { return strconv.FormatFloat(f, 'f', 3, 64) }
@@ -55,7 +55,7 @@ func writeCSV(out io.Writer, runs []run) error {
 			errors += n
 		}
 		if err := w.Write([]string{strconv.Itoa(r.Repeat), strconv.Itoa(r.Rate), r.Peer, number(r.Seconds), strconv.Itoa(r.Requests), strconv.Itoa(errors),
-			number(r.CPU), number(r.ClientCPU), number(r.BackendCPU), number(r.RSS), number(r.PSS),
+			number(r.CPU), number(r.ClientCPU), number(r.BackendCPU), number(r.PeakRSS), number(r.RSS), number(r.PSS),
 			number(r.Latency.P50), number(r.Latency.P90), number(r.Latency.P99), number(r.Latency.P999), number(r.Latency.Max),
 			number(r.Lag.P50), number(r.Lag.P99), strconv.Itoa(r.Queued), number(r.Steal), r.Invalid}); err != nil {
 			return err
@@ -101,7 +101,7 @@ func (r *results) printRates(w io.Writer) {
 		return
 	}
 	fmt.Fprintf(w, "\n1 KB answers, %d connections; median (range) of the repeats that count; x is the ratio to Envoy, paired by repeat\n", connections)
-	line(w, "req/s", "peer", "CPU us/req", "x", "all CPU above none", "RSS MB", "x", "PSS MB", "errors", "invalid")
+	line(w, "req/s", "peer", "CPU us/req", "x", "all CPU above none", "peak RSS MB", "x", "RSS at the end", "PSS at the end", "errors", "invalid")
 	doubted := false
 	for i := range r.Summary {
 		s := &r.Summary[i]
@@ -111,7 +111,7 @@ func (r *results) printRates(w io.Writer) {
 			doubted = true
 		}
 		line(w, strconv.Itoa(s.Rate), s.Peer, s.CPU.format(1), s.CPUOfEnvoy.format(2), s.AllCPU.format(0),
-			s.RSS.format(1), s.RSSOfEnvoy.format(2), s.PSS.format(1), strconv.Itoa(s.Errors), invalid)
+			s.PeakRSS.format(1), s.RSSOfEnvoy.format(2), s.RSS.format(1), s.PSS.format(1), strconv.Itoa(s.Errors), invalid)
 	}
 	if doubted {
 		fmt.Fprintln(w, "! rests on runs that do not count, for want of others")

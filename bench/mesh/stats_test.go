@@ -28,7 +28,7 @@ func TestSeriesPair(t *testing.T) {
 
 // aRun is at 200 requests a second.
 func aRun(repeat int, peer string, cpu, p50 float64, invalid string) run {
-	r := run{Repeat: repeat, Rate: 200, Peer: peer, CPU: cpu, RSS: cpu / 2, Invalid: invalid}
+	r := run{Repeat: repeat, Rate: 200, Peer: peer, CPU: cpu, PeakRSS: cpu / 2, Invalid: invalid}
 	r.ClientCPU, r.BackendCPU = 10, 20
 	r.Latency.P50 = p50
 	return r
@@ -91,10 +91,10 @@ func TestAccount(t *testing.T) {
 		r.Errors = map[string]int{"status 503": 1}
 		r.Lag.P99 = test.lag
 		r.account(moment{ticks: ticks{100, 0}}, moment{
-			proxy: usage{cpu: 1e6, top: 2e6, pss: 1e6}, client: 2e6, backends: 3e6, ticks: ticks{1100, test.steal},
+			proxy: usage{cpu: 1e6, top: 3e6, rss: 2e6, pss: 1e6}, client: 2e6, backends: 3e6, ticks: ticks{1100, test.steal},
 		})
 		assert.Equal(t, test.want, r.Invalid)
-		assert.Equal(t, []float64{100, 200, 300, 2, 1}, []float64{r.CPU, r.ClientCPU, r.BackendCPU, r.RSS, r.PSS}, "a request")
+		assert.Equal(t, []float64{100, 200, 300, 3, 2, 1}, []float64{r.CPU, r.ClientCPU, r.BackendCPU, r.PeakRSS, r.RSS, r.PSS}, "a request")
 	}
 }
 

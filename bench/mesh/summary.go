@@ -2,9 +2,7 @@
 
 package main
 
-import (
-	"math"
-)
+import "math"
 
 // Results are everything that was found, as they are written in JSON.
 type results struct {
@@ -30,12 +28,13 @@ type row struct {
 
 	CPU        figure // µs of the proxy for a request
 	AllCPU     figure // µs of client, proxy and backend together, above that without a proxy
-	RSS, PSS   figure // MB
+	PeakRSS    figure // MB
+	RSS, PSS   figure // MB at the end
 	AddedP50   figure // µs above that without a proxy
 	AddedP90   figure
 	AddedP99   figure
 	CPUOfEnvoy figure // ratios to Envoy's
-	RSSOfEnvoy figure
+	RSSOfEnvoy figure // of the peaks
 	P50OfEnvoy figure // of the added median
 }
 
@@ -50,9 +49,10 @@ func summarise(runs []run, rates []int, names []string) []row {
 				continue
 			}
 			r := row{Rate: rate, Peer: name, Runs: all.total, Invalid: all.invalid, Errors: all.errors}
-			r.Doubted = all.doubted() || base.doubted() || envoy.doubted()
+			r.Doubted = all.doubted() || name != none && (base.doubted() || envoy.doubted())
 			r.CPU = all.series(cpuOf).figure()
-			r.RSS = all.series(rssOf).figure()
+			r.PeakRSS = all.series(peakOf).figure()
+			r.RSS = all.series(func(r *run) float64 { return r.RSS }).figure()
 			r.PSS = all.series(func(r *run) float64 { return r.PSS }).figure()
 			r.AllCPU = all.above(base, func(r *run) float64 { return r.CPU + r.ClientCPU + r.BackendCPU }).figure()
 			r.AddedP50 = all.above(base, p50Of).figure()
@@ -60,7 +60,7 @@ func summarise(runs []run, rates []int, names []string) []row {
 			r.AddedP99 = all.above(base, func(r *run) float64 { return r.Latency.P99 }).figure()
 			if name != none {
 				r.CPUOfEnvoy = all.series(cpuOf).pair(envoy.series(cpuOf), ratio).figure()
-				r.RSSOfEnvoy = all.series(rssOf).pair(envoy.series(rssOf), ratio).figure()
+				r.RSSOfEnvoy = all.series(peakOf).pair(envoy.series(peakOf), ratio).figure()
 				r.P50OfEnvoy = all.above(base, p50Of).pair(envoy.above(base, p50Of), positiveRatio).figure()
 			}
 			rows = append(rows, r)
@@ -69,9 +69,9 @@ func summarise(runs []run, rates []int, names []string) []row {
 	return rows
 }
 
-func cpuOf(r *run) float64 { return r.CPU }
-func rssOf(r *run) float64 { return r.RSS }
-func p50Of(r *run) float64 { return r.Latency.P50 }
+func cpuOf(r *run) float64  { return r.CPU }
+func peakOf(r *run) float64 { return r.PeakRSS }
+func p50Of(r *run) float64  { return r.Latency.P50 }
 
 // positiveRatio is not a number where the noise is greater than what was measured.
 func positiveRatio(a, b float64) float64 {
