@@ -27,6 +27,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/maglev-lb/maglev/mesh/accesslog"
 	"github.com/maglev-lb/maglev/mesh/cluster"
 	"github.com/maglev-lb/maglev/mesh/config"
 	"github.com/maglev-lb/maglev/mesh/forwarding"
@@ -42,7 +43,7 @@ type Options struct {
 	Address  string           // that it listens at, for statistics
 	Clusters *cluster.Set
 	Stats    *stats.Store
-	Log      func(ex *message.Exchange) // each exchange when it is over; nil: nothing is logged
+	Log      accesslog.Log // the zero Log is none
 	Clock    *forwarding.Clock
 	// NodeID, NodeCluster and LocalAddress are those of forwarding.Options.
 	NodeID, NodeCluster, LocalAddress string
@@ -55,7 +56,7 @@ type Manager struct {
 	paths    route.PathRules
 	rules    *forwarding.Rules
 	clusters *cluster.Set
-	log      func(ex *message.Exchange)
+	log      accesslog.Log
 
 	counts         *counts
 	listenerCounts *listenerCounts

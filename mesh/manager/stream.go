@@ -168,8 +168,6 @@ func (s *stream) finish() {
 		m.listenerCounts.Classes.Inc(status)
 	}
 	m.counts.Time.Record(uint64(s.ex.Points.End.Milliseconds()))
-	if m.log != nil {
-		m.log(&s.ex)
-	}
+	m.log.Log(&s.ex)
 	s.sendShadows()
 }

@@ -101,4 +101,3 @@ func BenchmarkSmallGET(b *testing.B) {
 		exchange()
 	}
 }
-

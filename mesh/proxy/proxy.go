@@ -4,6 +4,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"runtime/debug"
@@ -11,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/maglev-lb/maglev/mesh/accesslog"
 	"github.com/maglev-lb/maglev/mesh/admin"
 	"github.com/maglev-lb/maglev/mesh/cluster"
 	"github.com/maglev-lb/maglev/mesh/config"
@@ -30,6 +32,7 @@ type Options struct {
 type Proxy struct {
 	log       *slog.Logger
 	stats     *stats.Store
+	logs      *accesslog.Files
 	clusters  *cluster.Set
 	listeners []*listener.Listener
 	managers  []*manager.Manager // of the listener of the same index; nil: it closes connections
@@ -60,6 +63,7 @@ func Start(ctx context.Context, b *config.Bootstrap, o Options) (p *Proxy, err e
 	if p.clusters, err = cluster.New(b.Clusters, cluster.Options{Stats: p.stats, NewPool: manager.NewPools, Log: p.log}); err != nil {
 		return nil, err
 	}
+	p.logs = accesslog.NewFiles(p.stats)
 	if b.Admin != nil {
 		if p.admin, err = admin.Start(b.Admin.Address, p.source(b)); err != nil {
 			return nil, err
@@ -103,9 +107,13 @@ func (p *Proxy) listen(b *config.Bootstrap) error {
 		p.listeners = append(p.listeners, l)
 		var m *manager.Manager
 		if cfg.Chain.HTTP != nil {
+			logs, err := p.logs.Open(cfg.Chain.HTTP.AccessLogs)
+			if err != nil {
+				return fmt.Errorf("listener %q: %w", cfg.Name, err)
+			}
 			m = manager.New(manager.Options{
 				Listener: cfg, Address: l.Addr().String(),
-				Clusters: p.clusters, Stats: p.stats, Clock: clock,
+				Clusters: p.clusters, Stats: p.stats, Log: logs, Clock: clock,
 				NodeID: b.NodeID, NodeCluster: b.NodeCluster, LocalAddress: local,
 			})
 		}
@@ -143,6 +151,9 @@ func (p *Proxy) Quit() <-chan struct{} { return p.quit }
 
 // ReopenLogs opens the files of access logs anew, after they have been moved away.
 func (p *Proxy) ReopenLogs() {
+	if err := p.logs.Reopen(); err != nil {
+		p.log.Error("access logs", "error", err)
+	}
 }
 
 // drainTime is how long requests under way may take when the proxy ends.
@@ -170,6 +181,9 @@ func (p *Proxy) Close() error {
 	}
 	if p.clusters != nil {
 		p.clusters.Close()
+	}
+	if p.logs != nil {
+		p.logs.Close()
 	}
 	return errors.Join(errs...)
 }
