@@ -20,6 +20,9 @@ func forwardedFor(list string, hops uint32) (addr message.Address, only, ok bool
 	}
 	comma := strings.LastIndexByte(list, ',')
 	text := trim(list[comma+1:])
+	if text == "" {
+		return message.Address{}, false, false
+	}
 	ip, err := netip.ParseAddr(text)
 	if err != nil || ip.Zone() != "" {
 		return message.Address{}, false, false

@@ -6,6 +6,7 @@ import (
 	"github.com/maglev-lb/maglev/mesh/config"
 	"github.com/maglev-lb/maglev/mesh/http1"
 	"github.com/maglev-lb/maglev/mesh/message"
+	"github.com/maglev-lb/maglev/mesh/route"
 )
 
 // Check is the first step of a request, as it came from the client: it refuses what is no request
@@ -20,7 +21,7 @@ func (r *Rules) Check(ex *message.Exchange, head http1.Head, s *State) *Refusal 
 		}
 		return refusal
 	}
-	s.GRPC = isGRPC(q.Fields)
+	s.GRPC = route.IsGRPC(ex)
 	if head.Minor == 0 && q.Authority == "" {
 		q.Authority = r.h.DefaultHostForHTTP10
 		if q.Authority == "" {

@@ -5,8 +5,8 @@
 // configuration, after Envoy, whose order of fields it keeps.
 //
 // A request goes through [Rules.Check], the rules for paths, [Rules.Request], the choice of
-// a route, [Rules.UpgradeAllowed], and, if it is to be sent on, [Rules.Plan] and the route's
-// mutations. A further attempt goes through [Rules.Again]. An answer of a backend goes through
+// a route, [Rules.UpgradeAllowed], and, if it is to be sent on, [Rules.Plan], the route's
+// mutations, and [Rules.Retries]. A further attempt goes through [Rules.Again]. An answer of a backend goes through
 // [Rules.Answer], the route's mutations, [CountAttempts], and [Rules.Response]; one that the proxy
 // gives goes through the same but [Rules.LocalReply] in place of the first two.
 package forwarding
@@ -31,9 +31,6 @@ type Options struct {
 	LocalAddress string
 	// Clock writes the date. Default: one of its own.
 	Clock *Clock
-	// Mutate adds header fields to the answer of an exchange, as mappers of local replies have
-	// them. Default: none are added.
-	Mutate func(ex *message.Exchange, m []config.HeaderMutation)
 }
 
 // Rules are those of an HTTP connection manager. They do not change, and any number of

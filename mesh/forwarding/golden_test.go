@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -101,8 +102,8 @@ type recordedHTTP struct {
 					GRPCOffset duration  `json:"grpc_timeout_header_offset"`
 				} `json:"max_stream_duration"`
 				Retry *struct {
-					On     string `json:"retry_on"`
-					Num    *uint32
+					On     string   `json:"retry_on"`
+					Num    *uint32  `json:"num_retries"`
 					PerTry duration `json:"per_try_timeout"`
 				} `json:"retry_policy"`
 			}
@@ -196,6 +197,9 @@ func (c *recordedHTTP) forward() (*config.Forward, *config.RetryPolicy) {
 		return f, nil
 	}
 	p := &config.RetryPolicy{On: config.Retry5xx, Max: 1, PerTry: time.Duration(r.Retry.PerTry)}
+	if r.Retry.Num != nil {
+		p.Max = *r.Retry.Num
+	}
 	return f, p
 }
 
@@ -207,17 +211,18 @@ var testNow = time.Date(2026, 11, 27, 10, 0, 0, 0, time.UTC)
 
 // A replay is a recorded request on its way through the rules.
 type replay struct {
-	t    *testing.T
-	c    *recordedHTTP
-	r    *Rules
-	ex   message.Exchange
-	s    State
-	head http1.Head
-	plan Plan
+	t     *testing.T
+	c     *recordedHTTP
+	r     *Rules
+	ex    message.Exchange
+	s     State
+	head  http1.Head
+	plan  Plan
+	retry Retry
 }
 
 func newReplay(t *testing.T, c *recordedHTTP, h *config.HTTP, source string) *replay {
-	r := New(h, Options{NodeID: "node1", NodeCluster: "clu", LocalAddress: "<local>", Mutate: addFields})
+	r := New(h, Options{NodeID: "node1", NodeCluster: "clu", LocalAddress: "<local>"})
 	remote := netip.AddrPortFrom(netip.MustParseAddr(source), 40000)
 	local := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), recordedPort)
 	return &replay{t: t, c: c, r: r, ex: message.Exchange{Downstream: &message.Connection{
@@ -243,9 +248,10 @@ func (p *replay) request() (upstream string, refusal *Refusal) {
 	}
 	vh := &config.VirtualHost{IncludeAttempts: p.c.VH.IncludeAttempts}
 	var r *Refusal
-	if p.plan, r = p.r.Plan(&p.ex, &p.s, vh, f, policy, true); r != nil {
+	if p.plan, r = p.r.Plan(&p.ex, &p.s, vh, f, policy); r != nil {
 		return "", r
 	}
+	p.retry = p.r.Retries(&p.ex, &p.s, policy)
 	body := p.head.Body
 	if p.s.Upgrade != "" {
 		body = http1.UntilClose
@@ -253,6 +259,16 @@ func (p *replay) request() (upstream string, refusal *Refusal) {
 		body = http1.InChunks // Connection has named content-length
 	}
 	return string(http1.AppendRequest(nil, &p.ex.Request, body)), nil
+}
+
+// retriesOf500 returns how often a request is sent again that is answered 500 with a field x-a each time.
+func (p *replay) retriesOf500() int {
+	on := p.retry.On
+	if on&config.Retry5xx != 0 || on&config.RetryStatusCodes != 0 && slices.Contains(p.retry.Statuses, 500) ||
+		on&config.RetryHeaders != 0 && slices.Contains(p.retry.Headers, "x-a") {
+		return int(p.retry.Max)
+	}
+	return 0
 }
 
 // answer takes a backend's answer through all steps, and returns what the client is sent.
@@ -414,6 +430,9 @@ func check(t *testing.T, hcm *recordedHTTP, c recordedCase) {
 	p.ex.Attempts = 1
 	if _, after, ok := strings.Cut(c.Answer, "x-envoy-attempt-count: "); ok {
 		p.ex.Attempts, _ = strconv.Atoi(after[:strings.IndexByte(after, '\r')])
+	}
+	if strings.HasPrefix(c.Answer, "HTTP/1.1 500 ") && hcm.VH.AttemptsInResponse {
+		assert.Equal(t, p.ex.Attempts, 1+p.retriesOf500(), c.Request)
 	}
 	answer := strings.TrimPrefix(c.Answer, "HTTP/1.1 100 Continue\r\n\r\n")
 	assert.Equal(t, normal(headOf(answer)), normal(p.answer(backendAnswer(t, p.ex.Request.Fields))), c.Request)

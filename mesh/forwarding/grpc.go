@@ -2,7 +2,6 @@ package forwarding
 
 import (
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/maglev-lb/maglev/mesh/config"
@@ -10,13 +9,6 @@ import (
 )
 
 const grpcType = "application/grpc"
-
-// isGRPC returns whether a request is one of gRPC: by its content-type, application/grpc or
-// application/grpc+proto.
-func isGRPC(fields message.Fields) bool {
-	value, _ := fields.Get("content-type")
-	return strings.HasPrefix(value, grpcType) && (len(value) == len(grpcType) || value[len(grpcType)] == '+')
-}
 
 // GRPCStatus returns the grpc-status that stands for a status of HTTP.
 func GRPCStatus(status int) int {

@@ -7,6 +7,7 @@ import (
 	"github.com/maglev-lb/maglev/mesh/config"
 	"github.com/maglev-lb/maglev/mesh/http1"
 	"github.com/maglev-lb/maglev/mesh/message"
+	"github.com/maglev-lb/maglev/mesh/route"
 )
 
 // A Reply is an answer that the proxy itself gives.
@@ -43,7 +44,7 @@ func (r *Rules) LocalReply(ex *message.Exchange, s *State, reply *Reply) (body s
 	close = reply.Close || reply.Status == 400 && !r.h.StreamErrorOnInvalid
 
 	before, _ := a.Fields.Get("content-type")
-	body, contentType := r.reply.apply(ex, r.o.Mutate)
+	body, contentType := r.reply.apply(ex)
 	after, typed := a.Fields.Get("content-type")
 	changed := body != reply.Body
 	head := ex.Request.Method == "HEAD"
@@ -96,20 +97,30 @@ const (
 
 // A replyFormat is how bodies of local replies are written: local_reply_config.
 type replyFormat struct {
-	mappers []config.LocalReplyMapper
+	mappers []mapper
 	body    *config.BodyFormat
+}
+
+type mapper struct {
+	*config.LocalReplyMapper
+	headers route.Changes
 }
 
 func newReplyFormat(c *config.LocalReplyConfig) replyFormat {
 	if c == nil {
 		return replyFormat{}
 	}
-	return replyFormat{c.Mappers, c.Body}
+	f := replyFormat{body: c.Body}
+	for i := range c.Mappers {
+		m := &c.Mappers[i]
+		f.mappers = append(f.mappers, mapper{m, route.ResponseChanges(m.Headers, nil)})
+	}
+	return f
 }
 
 // apply does what the first mapper says that is for this answer, and formats the body. It
 // returns the body and what its type is.
-func (f *replyFormat) apply(ex *message.Exchange, mutate func(*message.Exchange, []config.HeaderMutation)) (body, contentType string) {
+func (f *replyFormat) apply(ex *message.Exchange) (body, contentType string) {
 	format := f.body
 	for i := range f.mappers {
 		m := &f.mappers[i]
@@ -119,9 +130,7 @@ func (f *replyFormat) apply(ex *message.Exchange, mutate func(*message.Exchange,
 		if m.Body != nil {
 			ex.Local.Body = *m.Body
 		}
-		if len(m.Headers) > 0 && mutate != nil {
-			mutate(ex, m.Headers)
-		}
+		m.headers.Apply(&ex.Response.Fields, ex)
 		if m.Status != 0 {
 			ex.Response.Status = m.Status
 		}
@@ -136,14 +145,14 @@ func (f *replyFormat) apply(ex *message.Exchange, mutate func(*message.Exchange,
 	var b []byte
 	contentType = textType
 	if format.JSON != nil {
-		b = append(format.JSON.Append(nil, ex), '\n')
+		b = append(format.JSON.AppendBody(nil, ex), '\n')
 		contentType = jsonType
 	} else if format.Text != nil {
 		absent := "-"
 		if format.OmitEmpty {
 			absent = ""
 		}
-		b = format.Text.Append(nil, ex, absent)
+		b = format.Text.AppendBody(nil, ex, absent)
 	}
 	if format.ContentType != "" {
 		contentType = format.ContentType

@@ -29,28 +29,12 @@ type Plan struct {
 	NoContentOnTimeout bool
 	// AltStatName is the name of further statistics. "" is none.
 	AltStatName string
-	// Retry is when another attempt is made; RetryOn is 0 if none is.
-	Retry Retry
-}
-
-// A Retry is what a route and a client together say about further attempts.
-type Retry struct {
-	On  config.RetryOn
-	Max uint32 // further attempts
-
-	// Statuses and Headers are those of the client alone, for retriable-status-codes and
-	// retriable-headers; the policy has more. They are of use until the next exchange.
-	Statuses []int
-	Headers  []string // names, in lower case
 }
 
 // Plan is the last step of a request before the mutations of its route: it takes out of it what
-// an internal client asks for, and tells the backend how long it has. A refusal is that of
-// strict_check_headers.
-//
-// The policy is the one that counts, of the route or its virtual host, or nil. Its retriable
-// request headers have been met, or retries has to be false.
-func (r *Rules) Plan(ex *message.Exchange, s *State, vh *config.VirtualHost, f *config.Forward, policy *config.RetryPolicy, retries bool) (Plan, *Refusal) {
+// an internal client asks for, and tells the backend how long it has. The policy is the one that
+// counts, of the route or its virtual host, or nil. A refusal is that of strict_check_headers.
+func (r *Rules) Plan(ex *message.Exchange, s *State, vh *config.VirtualHost, f *config.Forward, policy *config.RetryPolicy) (Plan, *Refusal) {
 	q := &ex.Request
 	if refusal := r.strict(q.Fields); refusal != nil {
 		return Plan{}, refusal
@@ -76,16 +60,6 @@ func (r *Rules) Plan(ex *message.Exchange, s *State, vh *config.VirtualHost, f *
 	r.expect(q, s, f, &p, 0)
 	if vh != nil && vh.IncludeAttempts {
 		q.Fields.Set("x-envoy-attempt-count", "1")
-	}
-	p.Retry.Max = 1
-	if policy != nil {
-		p.Retry.On, p.Retry.Max = policy.On, policy.Max
-	}
-	if s.Internal {
-		s.retries.read(&q.Fields, &p.Retry)
-	}
-	if !retries {
-		p.Retry.On = 0
 	}
 	return p, nil
 }
