@@ -14,9 +14,9 @@ import (
 //
 // A string that is an operator and nothing else gives the operator's value: a number where
 // it is one, null where there is none. One that mixes operators and text gives a string.
-// Numbers, booleans and null stand as they are.
+// Numbers, booleans and null stand as they are. The zero JSON is the empty object.
 type JSON struct {
-	root      node
+	root      []member
 	omitEmpty bool
 }
 
@@ -49,7 +49,7 @@ func ParseJSON(fields map[string]any, omitEmpty bool) (*JSON, error) {
 	if err != nil {
 		return nil, fmt.Errorf("format: %w", err)
 	}
-	return &JSON{root, omitEmpty}, nil
+	return &JSON{root.members, omitEmpty}, nil
 }
 
 func parseNode(path string, v any) (node, error) {
@@ -140,10 +140,11 @@ func (j *JSON) AppendBody(b []byte, ex *message.Exchange) []byte { return j.appe
 
 func (j *JSON) append(b []byte, ex *message.Exchange, u use) []byte {
 	w := writer{ex, u, j.omitEmpty}
-	if b, ok := w.append(b, &j.root); ok {
-		return b
+	b, ok := w.appendObject(b, j.root)
+	if !ok {
+		return append(b, "{}"...)
 	}
-	return append(b, "{}"...)
+	return b
 }
 
 // A writer writes the nodes of one object.

@@ -42,6 +42,7 @@ func TestJSON(t *testing.T) {
 		`"el":[],"empty":"","h":1e+05,"k\"ey\n":"v","list":["HTTP/1.1",1,true,[],{"p":"x"}],"million":1e+06,`+
 		`"mix":"%HTTP/1.1","neg":-3,"nest":{"b":2},"num":1.5,"pp":"%","t":true,"tenth":0.1,"z":1,"z2":"",`+odd+`}`,
 		string(parseJSON(t, shapes, true).Append(nil, get())))
+	assert.Equal(t, `{}`, string(new(format.JSON).Append(nil, get())))
 	assert.Equal(t, `{}`, string(parseJSON(t, `{}`, false).Append(nil, get())))
 	assert.Equal(t, `{}`, string(parseJSON(t, `{"a":"%REQ(none)%","b":{"c":null}}`, true).Append(nil, get())))
 }
