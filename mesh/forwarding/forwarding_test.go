@@ -164,6 +164,14 @@ func TestLocalReplyCloses(t *testing.T) {
 	}
 }
 
+func TestOverloaded(t *testing.T) {
+	for _, suppress := range []bool{false, true} {
+		var ex message.Exchange
+		New(&config.HTTP{Router: config.Router{SuppressEnvoyHeaders: suppress}}, Options{}).Overloaded(&ex)
+		assert.Equal(t, !suppress, ex.Response.Fields.Has("x-envoy-overloaded"))
+	}
+}
+
 func FuzzRequest(f *testing.F) {
 	f.Add("connection\x00x-foo, te\nx-foo\x001\nte\x00trailers", uint8(0), true)
 	f.Add("x-forwarded-for\x00::1, 10.0.0.1\nx-forwarded-proto\x00https", uint8(3), false)

@@ -238,8 +238,7 @@ func (p *replay) request() (upstream string, refusal *Refusal) {
 		return "", refusal
 	}
 	p.r.Request(&p.ex, &p.s, testRandom)
-	proto, _ := p.ex.Request.Fields.Get("x-forwarded-proto")
-	if proto == "" || p.ex.Request.Method == "CONNECT" {
+	if !Routable(&p.ex) || p.ex.Request.Method == "CONNECT" {
 		return "", &Refusal{Status: 404, Details: "route_not_found", Flags: message.NoRoute, Close: p.ex.Request.Method == "CONNECT"}
 	}
 	f, policy := p.c.forward()

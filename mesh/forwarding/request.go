@@ -164,6 +164,13 @@ func appendVia(fields *message.Fields, via string) {
 	fields.Set("via", via)
 }
 
+// Routable returns whether there can be a route for a request. There is none for one whose
+// x-forwarded-proto is empty: it is answered as any other without a route.
+func Routable(ex *message.Exchange) bool {
+	proto, _ := ex.Request.Fields.Get("x-forwarded-proto")
+	return proto != ""
+}
+
 // UpgradeAllowed returns whether the client may go on with the protocol that it asked for, by
 // the configuration and that of the route, which may be nil. It may if it asked for none.
 func (r *Rules) UpgradeAllowed(s *State, f *config.Forward) bool {

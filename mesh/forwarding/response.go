@@ -28,6 +28,14 @@ func (r *Rules) Answer(ex *message.Exchange, s *State, took time.Duration) (body
 	return body
 }
 
+// Overloaded is a step of the proxy's answer to a request that a circuit breaker has stopped, after the
+// mutations of the route: it tells the client so.
+func (r *Rules) Overloaded(ex *message.Exchange) {
+	if !r.h.Router.SuppressEnvoyHeaders {
+		ex.Response.Fields.Set("x-envoy-overloaded", "true")
+	}
+}
+
 // CountAttempts is the step after the mutations of the route, for answers of backends, and for the
 // proxy's own if they come after the choice of a cluster: it tells the client how many
 // attempts there were.
@@ -37,9 +45,9 @@ func CountAttempts(ex *message.Exchange, vh *config.VirtualHost) {
 	}
 }
 
-// Response is the last step of any answer: what is left is what the client gets. It returns how the
-// end of the body is to be told, which is body otherwise; http1.NoBody without the field
-// content-length asks for "content-length: 0" if needsLength says so.
+// Response is the last step of any answer: what is left is what the client gets. The body is how its
+// end is known here; returned is how it is to be told to the client, for which a field
+// content-length may be missing: see [NeedsLength].
 func (r *Rules) Response(ex *message.Exchange, s *State, body http1.Body, now time.Time) http1.Body {
 	a := &ex.Response
 	upgraded := s.Upgrade != "" && isUpgrade(a.Fields)
