@@ -51,8 +51,8 @@ func lower(c byte) byte {
 	return c
 }
 
-// MatchesRequest returns whether a request has a header as it is asked for. Of several lines one that matches
-// is enough. (Envoy joins the lines of some names as it reads them, see
+// MatchesRequest returns whether a request has a header as it is asked for. Of several lines one
+// that matches is enough. (Envoy joins the lines of some names as it reads them, see
 // [message.JoinedInRequest]; lines of others it takes one by one.)
 func (m *HeaderMatch) MatchesRequest(r *message.Request) bool {
 	switch m.Name {
@@ -104,8 +104,8 @@ func (m *HeaderMatch) matchesValue(value string) bool {
 	return true
 }
 
-// verdict returns what follows from a header that is there, or not, and of which a line has matched, or none. One
-// that is absent does not match even inverted, unless it is taken for empty.
+// verdict returns what follows from a header that is there, or not, and of which a line has
+// matched, or none. One that is absent does not match even inverted, unless it is taken for empty.
 func (m *HeaderMatch) verdict(present, matched bool) bool {
 	if m.String == nil && m.Range == nil {
 		asked := m.Present == nil || *m.Present

@@ -29,8 +29,8 @@ func (f *Fields) Join(joined func(name string) bool) {
 	*f = all
 }
 
-// AddJoined is Add, but where joined says so and there is a field of that name, the value is appended to
-// that of the first one, after a comma.
+// AddJoined is Add, but where joined says so and there is a field of that name, the value is
+// appended to that of the first one, after a comma.
 func (f *Fields) AddJoined(name, value string, joined bool) {
 	if joined {
 		for i := range *f {

@@ -13,8 +13,9 @@ import (
 	"github.com/maglev-lb/maglev/mesh/message"
 )
 
-// manyHosts makes 1,000 virtual hosts of 10 routes: of every ten hosts six have an exact domain, three a suffix and one a
-// prefix, each of its own length. The routes are of every kind, and the last one is for all paths.
+// manyHosts makes 1,000 virtual hosts of 10 routes: of every ten hosts six have an exact domain,
+// three a suffix and one a prefix, each of its own length. The routes are of every kind, and the
+// last one is for all paths.
 func manyHosts() *Table {
 	rc := &config.RouteConfig{}
 	for i := range 1000 {
@@ -118,8 +119,8 @@ func static(text string) *format.Format {
 	return f
 }
 
-// rewriting is a route with what is usual: two fields added to the request and one to the answer, one removed,
-// and a hash of a header.
+// rewriting is a route with what is usual: two fields added to the request and one to the answer,
+// one removed, and a hash of a header.
 func rewriting() *Route {
 	return New(&config.RouteConfig{VirtualHosts: []*config.VirtualHost{{
 		Domains: []string{"*"},

@@ -6,9 +6,10 @@ import (
 	"github.com/maglev-lb/maglev/mesh/message"
 )
 
-// Cluster returns the name of the cluster that a request goes to, and the weighted cluster that it is, nil where
-// the route has none. The name is "" where the header of a cluster_header is absent or empty. The
-// request must be as it was matched, before [Route.RewriteRequest], and the route one that forwards.
+// Cluster returns the name of the cluster that a request goes to, and the weighted cluster that it
+// is, nil where the route has none. The name is "" where the header of a cluster_header is absent
+// or empty. The request must be as it was matched, before [Route.RewriteRequest], and the route one
+// that forwards.
 //
 // Of weighted clusters, one is picked by a number modulo the sum of the weights. That is the value of
 // the header that header_name names, or the hash of the request with use_hash_policy; without such

@@ -49,15 +49,15 @@ func (d *domains) find(host string) *VirtualHost {
 	return d.any
 }
 
-// affixes are suffixes, or prefixes. As a host is read from its end, or its beginning, a hash of what has been read
-// grows by a byte at a time, and for each length that there is it is looked up. That is
-// one walk over the host, whereas a map for each length would hash most of it again
-// and again.
+// affixes are suffixes, or prefixes. As a host is read from its end, or its beginning, a hash of
+// what has been read grows by a byte at a time, and for each length that there is it is looked up.
+// That is one walk over the host, whereas a map for each length would hash most of it again and
+// again.
 type affixes struct {
 	backwards bool
 	all       []affix
 	lengths   []bool  // by length: whether there are any
-	slots     []affix // by hash: the next free one where it is taken. The size is a power of two, and half are empty.
+	slots     []affix // by hash, or the next free one. The size is a power of two, and half are empty.
 }
 
 type affix struct {

@@ -10,7 +10,8 @@ import (
 	"github.com/maglev-lb/maglev/mesh/message"
 )
 
-// tableOf makes a table of virtual hosts with these domains, each of one name, and one route for all paths.
+// tableOf makes a table of virtual hosts with these domains, each of one name, and one route for
+// all paths.
 func tableOf(change func(*config.RouteConfig), domains ...string) *Table {
 	rc := &config.RouteConfig{}
 	for _, domain := range domains {

@@ -12,8 +12,8 @@ import (
 	"github.com/maglev-lb/maglev/mesh/message"
 )
 
-// FuzzMatch compares Match with the documented rules, written down one after the other without any index. Tables and
-// requests are drawn from few letters, so that much matches.
+// FuzzMatch compares Match with the documented rules, written down one after the other without any
+// index. Tables and requests are drawn from few letters, so that much matches.
 func FuzzMatch(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed, "a.b", "/a/b?x=y")

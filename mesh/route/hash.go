@@ -7,8 +7,8 @@ import (
 	"github.com/maglev-lb/maglev/mesh/message"
 )
 
-// Hash returns the hash of a request, if its policies give it one, and the values of Set-Cookie fields that the
-// answer is to have. Envoy hashes what is sent: the request must be as
+// Hash returns the hash of a request, if its policies give it one, and the values of Set-Cookie
+// fields that the answer is to have. Envoy hashes what is sent: the request must be as
 // [Route.RewriteRequest] has left it. The route must be one that forwards.
 func (r *Route) Hash(ex *message.Exchange) (hash uint64, ok bool, cookies []string) {
 	if len(r.Config.Forward.Hash) == 0 {
@@ -17,9 +17,9 @@ func (r *Route) Hash(ex *message.Exchange) (hash uint64, ok bool, cookies []stri
 	return r.Config.Forward.Hash.HashAndCookies(connected{ex})
 }
 
-// A connected is an exchange as hash policies see it: a hashpolicy.Request and a config.ClientRequest. A cookie
-// is generated from the addresses of its connection, whereas source_ip is of the client, which
-// may have been told by x-forwarded-for.
+// A connected is an exchange as hash policies see it: a hashpolicy.Request and a
+// config.ClientRequest. A cookie is generated from the addresses of its connection, whereas
+// source_ip is of the client, which may have been told by x-forwarded-for.
 type connected struct{ ex *message.Exchange }
 
 func (c connected) Header(name hashpolicy.Name, i int) (value string, count int) {

@@ -50,8 +50,8 @@ func newMatcher(r *Route) matcher {
 	return t
 }
 
-// enoughPaths is how many routes for one path a virtual host has to have for an index of them. Fewer are
-// compared faster than one is found.
+// enoughPaths is how many routes for one path a virtual host has to have for an index of them.
+// Fewer are compared faster than one is found.
 const enoughPaths = 8
 
 // index sets scanned and byPath.

@@ -23,12 +23,12 @@ func newMutations(c *config.HeaderMutations) *mutations {
 	return m
 }
 
-// Changes are what is done to a header: fields are removed and others added. The zero Changes do nothing. They do
-// not change and may be used by any number of goroutines.
+// Changes are what is done to a header: fields are removed and others added. The zero Changes do
+// nothing. They do not change and may be used by any number of goroutines.
 type Changes struct{ changes }
 
-// RequestChanges makes changes for requests of header mutations that are not of a route, such as those of a
-// filter. Names to be removed are in lower case.
+// RequestChanges makes changes for requests of header mutations that are not of a route, such as
+// those of a filter. Names to be removed are in lower case.
 func RequestChanges(add []config.HeaderMutation, remove []string) Changes {
 	return Changes{newChanges(add, remove, message.JoinedInRequest)}
 }
@@ -38,8 +38,8 @@ func ResponseChanges(add []config.HeaderMutation, remove []string) Changes {
 	return Changes{newChanges(add, remove, message.JoinedInResponse)}
 }
 
-// Apply changes the fields, which are those of the exchange's request or answer, or of another message. Values with
-// operators are made from the exchange.
+// Apply changes the fields, which are those of the exchange's request or answer, or of another
+// message. Values with operators are made from the exchange.
 func (c *Changes) Apply(fields *message.Fields, ex *message.Exchange) { c.apply(fields, ex) }
 
 type changes struct {
@@ -74,9 +74,9 @@ func newChanges(add []config.HeaderMutation, remove []string, joined func(string
 
 func (c *changes) empty() bool { return len(c.remove) == 0 && len(c.add) == 0 }
 
-// apply removes first. Then all values are made, and what depends on a field's being there is decided, before
-// anything is added. Of what is left, overwrites come first: they remove all fields of their
-// name and put one at the end.
+// apply removes first. Then all values are made, and what depends on a field's being there is
+// decided, before anything is added. Of what is left, overwrites come first: they remove all fields
+// of their name and put one at the end.
 func (c *changes) apply(fields *message.Fields, ex *message.Exchange) {
 	for _, name := range c.remove {
 		fields.Remove(name)
@@ -140,7 +140,7 @@ func (c *changes) decideDynamic(todo []pending, fields message.Fields, ex *messa
 	b := (*buffer)[:0]
 	for i := range c.add {
 		if a := &c.add[i]; a.format != nil {
-			b = a.format.Append(b, ex, "")
+			b = a.format.AppendHeader(b, ex)
 		}
 		ends = append(ends, len(b))
 	}

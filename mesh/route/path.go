@@ -6,8 +6,9 @@ import (
 	"github.com/maglev-lb/maglev/mesh/config"
 )
 
-// PathRules say how the path of a request is made normal before it is matched: normalize_path, merge_slashes and
-// path_with_escaped_slashes_action of the connection manager. The zero PathRules leave it as it is.
+// PathRules say how the path of a request is made normal before it is matched: normalize_path,
+// merge_slashes and path_with_escaped_slashes_action of the connection manager. The zero PathRules
+// leave it as it is.
 type PathRules struct {
 	normalize, merge bool
 	escapedSlashes   config.EscapedSlashes
@@ -28,16 +29,16 @@ func NewPathRules(h *config.HTTP) PathRules {
 	return PathRules{normalize: h.NormalizePath, merge: h.MergeSlashes, escapedSlashes: h.EscapedSlashes}
 }
 
-// Apply returns the path that takes the place of a path with its query, and whether the request may go
-// on with it. First escaped slashes are decoded (%2F and %5C, in any case), then the path is
-// made normal, then slashes are merged. The query, which is all from the first question mark, stays as it is,
-// and so does what does not begin with a slash, such as "*". A path that is normal already is
-// returned without a copy.
+// Apply returns the path that takes the place of a path with its query, and whether the request may
+// go on with it. First escaped slashes are decoded (%2F and %5C, in any case), then the path is
+// made normal, then slashes are merged. The query, which is all from the first question mark, stays
+// as it is, and so does what does not begin with a slash, such as "*". A path that is normal
+// already is returned without a copy.
 func (r PathRules) Apply(path string) (string, Verdict) {
 	if r == (PathRules{}) || !strings.HasPrefix(path, "/") {
 		return path, Accept
 	}
-	before, query, _ := cutQuery(path)
+	before, query := cutQuery(path)
 	now, verdict := before, Accept
 	if r.escapedSlashes != config.KeepEscapedSlashes {
 		if decoded := decodeSlashes(now); decoded != now {
@@ -98,7 +99,8 @@ func mergeSlashes(path string) string {
 	return string(b)
 }
 
-// unescape returns the byte that an escape sequence at i of a text stands for, and whether there is one.
+// unescape returns the byte that an escape sequence at i of a text stands for, and whether there is
+// one.
 func unescape(text string, i int) (c byte, ok bool) {
 	if i+2 >= len(text) || text[i] != '%' {
 		return 0, false

@@ -2,16 +2,17 @@ package route
 
 import "strings"
 
-// normalPath makes a path without a query normal, by RFC 3986, section 6.2.2, and the URL standard that browsers
-// follow, as Envoy does:
+// normalPath makes a path without a query normal, by RFC 3986, section 6.2.2, and the URL standard
+// that browsers follow, as Envoy does:
 //
-//   - Segments "." and "..", also with %2e for a dot, are taken away, the latter with the
-//     segment before it, which may be an empty one. Parameters of such a segment go with it,
-//     but only if its dots are not escaped: "/a/..;x/b" becomes "/b".
+//   - Segments "." and "..", also with %2e for a dot, are taken away, the latter with the segment
+//     before it, which may be an empty one. Parameters of such a segment go with it, but only if
+//     its dots are not escaped: "/a/..;x/b" becomes "/b".
 //   - A backslash becomes a slash.
-//   - Escaped letters, digits and - . _ ~ are decoded. What else is escaped stays as it is; %00 is not allowed.
-//   - What may not stand in a path as it is becomes escaped, but for a % that escapes nothing. That becomes
-//     %25 if it would, with what has been decoded after it: "%%34%31" becomes "%2541".
+//   - Escaped letters, digits and - . _ ~ are decoded. What else is escaped stays as it is.
+//   - What may not stand in a path becomes escaped. Of a % that escapes nothing, only one that would
+//     escape something together with what was decoded after it does: "%%34%31" becomes "%2541".
+//   - A zero byte, escaped or not, is not allowed.
 //
 // It returns false for a path that cannot be made normal.
 func normalPath(path string) (string, bool) {
@@ -39,8 +40,8 @@ func isNormal(path string) bool {
 	return true
 }
 
-// withoutDotParameters takes the parameters off segments that are "." or ".." but for these. Only a slash
-// ends them.
+// withoutDotParameters takes the parameters off segments that are "." or ".." but for these. Only a
+// slash ends them.
 func withoutDotParameters(path string) string {
 	if !strings.Contains(path, ".;") {
 		return path
@@ -65,10 +66,13 @@ type normalizer struct {
 	loose int // where the last % that escapes nothing is in out, -1 for nowhere
 }
 
-// step reads a character, an escape sequence or a segment of dots. It returns false for what is not allowed.
+// step reads a character, an escape sequence or a segment of dots. It returns false for what is not
+// allowed.
 func (n *normalizer) step() bool {
 	c := n.in[n.next]
 	switch {
+	case c == 0:
+		return false
 	case c == '\\':
 		n.take(1, '/')
 	case n.dot(n.next) > 0 && n.endsWithSlash():
@@ -102,8 +106,8 @@ func (n *normalizer) dot(at int) int {
 	return 0
 }
 
-// dots reads a dot after a slash, and with it all of the segment and the slash after it if there are no more than
-// two dots in it.
+// dots reads a dot after a slash, and with it all of the segment and the slash after it if there
+// are no more than two dots in it.
 func (n *normalizer) dots() {
 	first := n.dot(n.next)
 	second := n.dot(n.next + first)
@@ -145,8 +149,8 @@ func (n *normalizer) escaped() bool {
 	return true
 }
 
-// mendLoose is called after a character was decoded. If the % before it that has escaped nothing would now escape
-// something, it is escaped itself.
+// mendLoose is called after a character was decoded. If the % before it that has escaped nothing
+// would now escape something, it is escaped itself.
 func (n *normalizer) mendLoose() {
 	if n.loose < 0 || n.loose+3 < len(n.out) {
 		return
@@ -165,7 +169,11 @@ const upperHex = "0123456789ABCDEF"
 
 // isUnreserved returns whether a character is never escaped: RFC 3986, section 2.3.
 func isUnreserved(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
+	switch c {
+	case '-', '.', '_', '~':
+		return true
+	}
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
 // mustEscape returns whether a character may not stand in a path as it is.

@@ -46,7 +46,7 @@ func (r *Route) Redirect(ex *message.Exchange) (location string, status int) {
 	path, query := request.Path, ""
 	if c.Path != "" {
 		if !r.redirect.hasQuery {
-			_, query, _ = cutQuery(path)
+			_, query = cutQuery(path)
 		}
 		path = c.Path
 	}
@@ -78,40 +78,10 @@ func hostFor(request *message.Request, scheme, port string) string {
 	return host
 }
 
-// cutQuery splits a path before its query. The query has the question mark.
-func cutQuery(path string) (before, query string, ok bool) {
+// cutQuery splits a path before its query, which has the question mark.
+func cutQuery(path string) (before, query string) {
 	if i := strings.IndexByte(path, '?'); i >= 0 {
-		return path[:i], path[i:], true
+		return path[:i], path[i:]
 	}
-	return path, "", false
-}
-
-// Direct returns the answer of a route with a direct_response, its body appended to b. The location is "" for most: with
-// 201 and 3xx it is the request's own URL. The type is that of body_format, "" if that names none: it takes the place
-// of what [Route.RewriteResponse] has made of content-type, and is only set if the body is not empty.
-func (r *Route) Direct(b []byte, ex *message.Exchange) (status int, location string, body []byte, contentType string) {
-	d := r.Config.Direct
-	if d.Status == 201 || 300 <= d.Status && d.Status < 400 {
-		location = ex.Request.Scheme + "://" + ex.Request.Authority + ex.Request.Path
-	}
-	f := d.Format
-	if f == nil {
-		return d.Status, location, append(b, d.Body...), ""
-	}
-	if ex.Local == nil {
-		ex.Local = &message.LocalReply{Body: d.Body}
-	}
-	contentType = f.ContentType
-	if f.JSON != nil {
-		b = append(f.JSON.Append(b, ex), '\n')
-		if contentType == "" {
-			contentType = "application/json"
-		}
-		return d.Status, location, b, contentType
-	}
-	absent := "-"
-	if f.OmitEmpty {
-		absent = ""
-	}
-	return d.Status, location, f.Text.Append(b, ex, absent), contentType
+	return path, ""
 }

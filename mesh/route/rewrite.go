@@ -13,15 +13,15 @@ const (
 	forwardedHost = "x-forwarded-host"
 )
 
-// RewriteRequest changes the head of a request that is to be forwarded, to the weighted cluster that
-// [Route.Cluster] has returned if any. First come header mutations, of the weighted cluster, of the route, of the
-// virtual host and of the table (with most_specific_header_mutations_wins the last three in
-// reverse), which see host and path as they were; then the host is rewritten, and then the path, of which
-// host_rewrite_path_regex still sees the old one. The host that a weighted cluster sets
-// is there before the route's mutations.
+// RewriteRequest changes the head of a request that is to be forwarded, to the weighted cluster
+// that [Route.Cluster] has returned if any. First come header mutations, of the weighted cluster,
+// of the route, of the virtual host and of the table (with most_specific_header_mutations_wins the
+// last three in reverse), which see host and path as they were; then the host is rewritten, and
+// then the path, of which host_rewrite_path_regex still sees the old one. The host that a weighted
+// cluster sets is there before the route's mutations.
 //
-// Originals says whether x-envoy-original-path and x-envoy-original-host tell what was replaced: they do unless
-// the router's suppress_envoy_headers is set. A weighted cluster's host never does.
+// Originals says whether x-envoy-original-path and x-envoy-original-host tell what was replaced:
+// they do unless the router's suppress_envoy_headers is set. A weighted cluster's host never does.
 //
 // Mutations may set fields that the router heeds after them, such as x-envoy-retry-on. Those
 // that depend on a cluster's or route's name see the ones in the exchange.
@@ -44,18 +44,18 @@ func (r *Route) RewriteRequest(ex *message.Exchange, w *Weighted, originals bool
 	r.rewritePath(request, r.Config.Forward.PrefixRewrite, originals)
 }
 
-// RewriteHost is auto_host_rewrite: where the route has it, the host becomes the hostname of the endpoint that a
-// request goes to, unless that is "". Originals is that of [Route.RewriteRequest].
+// RewriteHost is auto_host_rewrite: where the route has it, the host becomes the hostname of the
+// endpoint that a request goes to, unless that is "". Originals is that of [Route.RewriteRequest].
 func (r *Route) RewriteHost(ex *message.Exchange, hostname string, originals bool) {
 	if r.Config.Forward.AutoHostRewrite && hostname != "" {
 		r.setHost(&ex.Request, hostname, originals)
 	}
 }
 
-// RewriteResponse makes the response header mutations. Envoy makes them when x-envoy-upstream-service-time is
-// set, and before the fields date and server are. It makes them on what it answers itself too once a route
-// is chosen, but not on 404 without one, and not on the redirect of require_tls; there,
-// the status in %RESPONSE_CODE% is still 0.
+// RewriteResponse makes the response header mutations. Envoy makes them when
+// x-envoy-upstream-service-time is set, and before the fields date and server are. It makes them on
+// what it answers itself too once a route is chosen, but not on 404 without one, and not on the
+// redirect of require_tls; there, the status in %RESPONSE_CODE% is still 0.
 func (r *Route) RewriteResponse(ex *message.Exchange, w *Weighted) {
 	if w != nil && w.mutations != nil {
 		w.mutations.response.apply(&ex.Response.Fields, ex)
@@ -145,8 +145,8 @@ type part struct {
 	group int
 }
 
-// newSubstitution returns nil for none. In a substitution \0 to \9 are the groups, and \\ is a backslash. What
-// begins with another backslash is left out to the end, as in Envoy.
+// newSubstitution returns nil for none. In a substitution \0 to \9 are the groups, and \\ is a
+// backslash. What begins with another backslash is left out to the end, as in Envoy.
 func newSubstitution(rewrite *config.RegexRewrite) *substitution {
 	if rewrite == nil {
 		return nil

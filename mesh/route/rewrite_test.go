@@ -16,7 +16,8 @@ func replace(t *testing.T, pattern, substitution, text string) string {
 	return newSubstitution(&config.RegexRewrite{Regex: re, Substitution: substitution}).in(text)
 }
 
-// What Envoy does with a substitution that it cannot read was recorded from it: /abcb?b and the pattern b.
+// What Envoy does with a substitution that it cannot read was recorded from it: /abcb?b and the
+// pattern b.
 func TestSubstitution(t *testing.T) {
 	for _, c := range []struct{ pattern, substitution, text, want string }{
 		{"e", "X", "/newforreg2_endpoint/tee", "/nXwforrXg2_Xndpoint/tXX"},

@@ -1,6 +1,6 @@
-// Package route decides what becomes of a request: which virtual host and route it is for, which cluster it
-// goes to, what is changed in its head before that, and what is answered if the
-// route redirects it or answers itself.
+// Package route decides what becomes of a request: which virtual host and route it is for, which
+// cluster it goes to, what is changed in its head before that, and what is answered if the route
+// redirects it or answers itself.
 //
 // Two types matter. A [Table] is made once of a checked configuration and finds, for each
 // request, a [Route]. That is asked in this order, which is Envoy's:
@@ -12,11 +12,12 @@
 //	route.RewriteHost(ex, hostname)                // once a host of the cluster is chosen
 //	route.RewriteResponse(ex, weighted)
 //
-// or, of those that do not forward, [Route.Redirect] or [Route.Direct]. How paths are made normal before
-// all that is in [PathRules].
+// or, of those that do not forward, [Route.Redirect] or [Route.Direct]. How paths are made normal
+// before all that is in [PathRules].
 //
-// Nothing here waits or keeps anything of a request: all of it may be used by any number of goroutines, each
-// with an exchange of its own. What is said of Envoy was recorded from version 1.40.0.
+// Nothing here waits or keeps anything of a request: all of it may be used by any number of
+// goroutines, each with an exchange of its own. What is said of Envoy was recorded from version
+// 1.40.0.
 package route
 
 import (
@@ -53,7 +54,8 @@ type VirtualHost struct {
 
 // A Route is what becomes of a request. It does not change.
 type Route struct {
-	// Config is what the route was made of. In the one that require_tls leads to it is nothing but a redirect.
+	// Config is what the route was made of. In the one that require_tls leads to it is nothing but
+	// a redirect.
 	Config *config.Route
 
 	// VirtualHost is the one that the route is of.
@@ -65,8 +67,8 @@ type Route struct {
 	// Mirrors are request_mirror_policies of the route or else of the virtual host.
 	Mirrors []config.Mirror
 
-	// RequestBodyBufferLimit is per_request_buffer_limit_bytes of the route or else of the virtual host, nil
-	// for neither.
+	// RequestBodyBufferLimit is per_request_buffer_limit_bytes of the route or else of the virtual
+	// host, nil for neither.
 	RequestBodyBufferLimit *uint64
 
 	weighted []Weighted // of a forward to weighted clusters
@@ -103,7 +105,8 @@ func New(rc *config.RouteConfig) *Table {
 		}
 		h.index()
 		if c.RequireTLS != config.TLSNone {
-			h.toHTTPS = &Route{Config: &config.Route{Redirect: &config.Redirect{HTTPS: true, Status: 301}}, VirtualHost: h, requireHTTPS: true}
+			toHTTPS := &config.Route{Redirect: &config.Redirect{HTTPS: true, Status: 301}}
+			h.toHTTPS = &Route{Config: toHTTPS, VirtualHost: h, requireHTTPS: true}
 		}
 		for _, domain := range c.Domains {
 			t.domains.add(domain, h)
@@ -114,7 +117,10 @@ func New(rc *config.RouteConfig) *Table {
 }
 
 func newRoute(h *VirtualHost, c *config.Route, levels []*mutations) *Route {
-	r := &Route{Config: c, VirtualHost: h, Retry: h.Config.Retry, Mirrors: h.Config.Mirrors, RequestBodyBufferLimit: h.Config.RequestBodyBufferLimit}
+	r := &Route{
+		Config: c, VirtualHost: h,
+		Retry: h.Config.Retry, Mirrors: h.Config.Mirrors, RequestBodyBufferLimit: h.Config.RequestBodyBufferLimit,
+	}
 	r.matcher = newMatcher(r)
 	for _, level := range levels {
 		if level != nil {
@@ -149,8 +155,8 @@ func newRoute(h *VirtualHost, c *config.Route, levels []*mutations) *Route {
 	return r
 }
 
-// Match finds the virtual host and the route that a request is for. Without a virtual host of its domain both
-// are nil, and without a matching route that is nil: the answer is 404.
+// Match finds the virtual host and the route that a request is for. Without a virtual host of its
+// domain both are nil, and without a matching route that is nil: the answer is 404.
 //
 // Random is what runtime_fraction is decided by. It is to be drawn once for a request, and given to
 // [Route.Cluster] as well, so that both decide as Envoy does.
@@ -183,8 +189,9 @@ func (h *VirtualHost) requiresHTTPS(r *message.Request) bool {
 	return true
 }
 
-// RateLimit returns the local rate limit of the weighted cluster that was chosen, if any, or else of the route or
-// else of the virtual host: typed_per_filter_config. It is nil where the filter's own holds.
+// RateLimit returns the local rate limit of the weighted cluster that was chosen, if any, or else
+// of the route or else of the virtual host: typed_per_filter_config. It is nil where the filter's
+// own holds.
 func (r *Route) RateLimit(w *Weighted) *config.LocalRateLimit {
 	switch {
 	case w != nil && w.Config.RateLimit != nil:
