@@ -164,6 +164,14 @@ func TestLocalReplyCloses(t *testing.T) {
 	}
 }
 
+// Without a route that forwards, an upgrade is not refused: recorded were 404, and what filters answer.
+func TestUpgradeWithoutRoute(t *testing.T) {
+	r := New(&config.HTTP{}, Options{})
+	assert.True(t, r.UpgradeAllowed(&State{Upgrade: "websocket"}, nil))
+	assert.False(t, r.UpgradeAllowed(&State{Upgrade: "websocket"}, &config.Forward{}))
+	assert.True(t, r.UpgradeAllowed(&State{}, &config.Forward{}))
+}
+
 func TestOverloaded(t *testing.T) {
 	for _, suppress := range []bool{false, true} {
 		var ex message.Exchange

@@ -172,16 +172,18 @@ func Routable(ex *message.Exchange) bool {
 }
 
 // UpgradeAllowed returns whether the client may go on with the protocol that it asked for, by
-// the configuration and that of the route, which may be nil. It may if it asked for none.
+// the configuration and that of the route, which forwards it. It may if it asked for none. Filters
+// do not see a request that may not.
+//
+// Without a route that forwards, f is nil: then there is nothing to go on with, and the client gets
+// the answer that it would have got without asking.
 func (r *Rules) UpgradeAllowed(s *State, f *config.Forward) bool {
-	if s.Upgrade == "" {
+	if s.Upgrade == "" || f == nil {
 		return true
 	}
-	if f != nil {
-		for _, u := range f.Upgrades {
-			if equal(u.Type, s.Upgrade) {
-				return u.Enabled
-			}
+	for _, u := range f.Upgrades {
+		if equal(u.Type, s.Upgrade) {
+			return u.Enabled
 		}
 	}
 	for _, u := range r.h.Upgrades {
