@@ -7,9 +7,9 @@
 //
 //	virtualHost, route := table.Match(ex, random)
 //	cluster, weighted := route.Cluster(ex, random) // sees the request as it came
-//	route.RewriteRequest(ex, weighted)             // header mutations, then host and path
+//	route.RewriteRequest(ex, weighted, originals)  // header mutations, then host and path
 //	hash, ok, cookies := route.Hash(ex)            // sees it as it is sent
-//	route.RewriteHost(ex, hostname)                // once a host of the cluster is chosen
+//	route.RewriteHost(ex, hostname, originals)     // once a host of the cluster is chosen
 //	route.RewriteResponse(ex, weighted)
 //
 // or, of those that do not forward, [Route.Redirect] or [Route.Direct]. How paths are made normal
