@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strconv"
 	"time"
 
@@ -35,25 +34,26 @@ func (k *check) where() (network, address string) {
 	return dialOf(&a)
 }
 
-// connect makes a connection that ends with ctx.
-func (k *check) connect(ctx context.Context) (conn net.Conn, stop func(), err error) {
+// connect makes a connection that is closed when ctx ends, which interrupts whoever reads, or by
+// calling done.
+func (k *check) connect(ctx context.Context) (conn net.Conn, done func(), err error) {
 	network, address := k.where()
 	conn, err = new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, nil, err
 	}
-	unwatch := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	unwatch := context.AfterFunc(ctx, func() { conn.Close() })
 	return conn, func() { unwatch(); conn.Close() }, nil
 }
 
 // askHTTP asks for a path. Each check has a connection of its own: reuse_connection saves a little
 // and has no other effect.
 func (k *check) askHTTP(ctx context.Context) finding {
-	conn, stop, err := k.connect(ctx)
+	conn, done, err := k.connect(ctx)
 	if err != nil {
 		return finding{err: err}
 	}
-	defer stop()
+	defer done()
 	c := http1.NewConn(conn)
 	defer c.Close()
 	if _, err := c.Write(k.request()); err != nil {
@@ -86,7 +86,7 @@ func unexpected(err error) error {
 	if errors.Is(err, io.EOF) {
 		return errors.New("the connection was closed before there was an answer")
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	if errors.Is(err, net.ErrClosed) {
 		return errors.New("no answer in time")
 	}
 	return err

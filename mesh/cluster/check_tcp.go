@@ -1,17 +1,15 @@
 package cluster
 
-import (
-	"context"
-)
+import "context"
 
 // askTCP connects, sends something if there is something to send, and waits until all that is
 // expected has come.
 func (k *check) askTCP(ctx context.Context) finding {
-	conn, stop, err := k.connect(ctx)
+	conn, done, err := k.connect(ctx)
 	if err != nil {
 		return finding{err: err}
 	}
-	defer stop()
+	defer done()
 	tcp := k.config.TCP
 	if len(tcp.Send) > 0 {
 		if _, err := conn.Write(tcp.Send); err != nil {

@@ -86,6 +86,7 @@ type target struct {
 	priority int
 	locality *config.Locality
 	endpoint *config.Endpoint
+	fixed    bool // it needs no resolver
 	hosts    []*Host
 }
 
@@ -106,7 +107,7 @@ func (c *Cluster) addTargets() {
 					h := c.newHost(t)
 					h.address.Store(a)
 					c.join(h)
-					t.hosts = []*Host{h}
+					t.hosts, t.fixed = []*Host{h}, true
 				}
 			}
 		}
@@ -163,7 +164,7 @@ func (c *Cluster) start() {
 	c.started = true
 	c.waiting++ // until all of this is begun
 	for _, t := range c.targets {
-		if t.hosts == nil || fixedAddress(&t.endpoint.Address) == nil {
+		if !t.fixed {
 			c.waiting++
 			c.task(func() { c.resolve(t) })
 			continue

@@ -4,9 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -125,12 +123,20 @@ func addressOf(ip netip.Addr, port uint16) *message.Address {
 // addressText returns an address as Envoy writes it, that is inet_ntop: unlike
 // [netip.Addr.String] it has the last four bytes of ::1.2.3.4 in decimal.
 func addressText(ip netip.Addr, port uint16) string {
-	host := ip.String()
 	if b := ip.As16(); ip.Is6() && !ip.Is4In6() &&
 		binary.BigEndian.Uint64(b[:]) == 0 && binary.BigEndian.Uint32(b[8:]) == 0 && binary.BigEndian.Uint16(b[12:]) != 0 {
-		host = "::" + netip.AddrFrom4([4]byte(b[12:])).String()
+		return fmt.Sprintf("[::%v]:%d", netip.AddrFrom4([4]byte(b[12:])), port)
 	}
-	return net.JoinHostPort(host, strconv.Itoa(int(port)))
+	return netip.AddrPortFrom(ip, port).String()
+}
+
+// isFixed returns whether an endpoint needs no resolver.
+func isFixed(a *config.SocketAddress) bool {
+	if a.Pipe != "" {
+		return true
+	}
+	_, err := netip.ParseAddr(a.Host)
+	return err == nil
 }
 
 // fixedAddress returns the address of an endpoint that needs no resolver, or nil.

@@ -95,7 +95,7 @@ func validate(c *config.Cluster) error {
 		for _, l := range p.Localities {
 			for i := range l.Endpoints {
 				e := &l.Endpoints[i]
-				if c.Discovery == config.Static && fixedAddress(&e.Address) == nil {
+				if c.Discovery == config.Static && !isFixed(&e.Address) {
 					return fmt.Errorf("socket_address.address: %q is not an IP address, as a STATIC cluster needs", e.Address.Host)
 				}
 			}
