@@ -19,7 +19,7 @@ type Cluster struct {
 	epoch    time.Time // what times are counted from
 	current  atomic.Pointer[snapshot]
 	breakers [2]Breakers
-	weights  []map[locality]uint32 // by priority; only if localities have weights that count
+	weights  []map[locality]uint32 // of localities, by priority
 	ready    chan struct{}         // closed when names have been resolved and hosts checked, once
 
 	checks  *checkStats  // nil: no active checks

@@ -25,6 +25,9 @@ func (c *Cluster) resolveAgain(t *target, first bool, failures int) {
 	defer cancel()
 	c.Stats.UpdateAttempt.Inc()
 	ips, err := c.lookup(ctx, t.endpoint.Address.Host)
+	if err == nil && len(ips) == 0 && c.Config.Discovery == config.LogicalDNS {
+		err = errors.New("no addresses") // its one host cannot go
+	}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -157,12 +160,9 @@ func (c *Cluster) install(t *target, ips []netip.Addr) (changed bool) {
 	return changed
 }
 
-// installLogical has new connections go to the first of the addresses. The host stays what it is, and
-// its connections where they are.
+// installLogical has new connections go to the first of the addresses, of which there is one at least. The
+// host stays what it is, and its connections where they are.
 func (c *Cluster) installLogical(t *target, ips []netip.Addr) (changed bool) {
-	if len(ips) == 0 {
-		return false
-	}
 	a := addressOf(ips[0], t.endpoint.Address.Port)
 	if len(t.hosts) == 0 {
 		t.hosts = []*Host{c.addHost(t, a)}

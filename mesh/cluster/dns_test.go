@@ -133,6 +133,7 @@ func TestLogicalDNS(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		assert.Equal(t, []string{"10.0.0.2:80"}, texts(c))
+		assert.EqualValues(t, 1, c.Stats.UpdateFailure.Value())
 	})
 }
 

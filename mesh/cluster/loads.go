@@ -27,13 +27,13 @@ type load struct {
 // panic threshold, in percent, ignore health. If all do, they get their shares by
 // their numbers of hosts.
 //
-// From Envoy's documentation (priority levels), with healthy hosts of priorities 0, 1 and 2:
+// Shares of healthy hosts in three priorities, and the requests that each gets:
 //
-//	100 %  100 %  100 %    100 %    0 %    0 %
-//	 72 %  100 %  100 %    100 %    0 %    0 %
-//	 71 %    1 %    0 %     99 %    1 %    0 %
-//	 25 %   65 %   10 %     35 %   65 %    0 %   (91 of it would be there)
-//	 25 %   25 %   25 %     34 %   33 %   33 %   (35 each; scaled down as they sum up to more)
+//	100 %  100 %  100 %    100 %   0 %   0 %
+//	 72 %   72 %  100 %    100 %   0 %   0 %   72 * 1.4 = 100.8
+//	 71 %   71 %  100 %     99 %   1 %   0 %
+//	 50 %   50 %  100 %     70 %  30 %   0 %
+//	 25 %   25 %  100 %     35 %  35 %  30 %
 func newLoad(levels []availability, overprovisioning, threshold uint32) load {
 	l := load{
 		healthy:  make([]uint32, len(levels)),

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// ten returns a priority of n hosts, so many of them healthy and degraded.
+// hostsOf returns a priority of n hosts, so many of them healthy and degraded.
 func hostsOf(n, healthy, degraded int) availability {
 	a := availability{healthy: healthy, degraded: degraded, total: n, hosts: n}
 	if n > 0 {
@@ -17,7 +17,7 @@ func hostsOf(n, healthy, degraded int) availability {
 
 func TestLoad(t *testing.T) {
 	// 100 hosts a priority, so that numbers are percentages. Figures marked with * are from Envoy's
-	// documentation, "Priority levels" and "Degraded endpoints"; panics from "Panic threshold".
+	// documentation, "Priority levels".
 	p := func(healthy, degraded int) availability { return hostsOf(100, healthy, degraded) }
 	tests := []struct {
 		name     string
@@ -33,17 +33,17 @@ func TestLoad(t *testing.T) {
 		{"a quarter*", []availability{p(25, 0), p(100, 0)}, []uint32{35, 65}, nil, nil},
 		{"none in the first*", []availability{p(0, 0), p(100, 0)}, []uint32{0, 100}, nil, nil},
 		{"three priorities*", []availability{p(25, 0), p(25, 0), p(100, 0)}, []uint32{35, 35, 30}, nil, nil},
-		{"scaled up*", []availability{p(20, 0), p(20, 0)}, []uint32{50, 50}, nil, []bool{true, true}},
+		{"scaled up", []availability{p(20, 0), p(20, 0)}, []uint32{50, 50}, nil, []bool{true, true}},
 		{"rounding goes to the first", []availability{p(5, 0), p(0, 0), p(65, 0)}, []uint32{8, 0, 92}, nil, []bool{true, true, false}},
-		{"panic in both*", []availability{p(25, 0), p(25, 0)}, []uint32{50, 50}, nil, []bool{true, true}},
-		{"no panic while the sum is 100*", []availability{p(5, 0), p(100, 0)}, []uint32{7, 93}, nil, nil},
-		{"nothing is healthy*", []availability{p(0, 0), p(0, 0)}, []uint32{50, 50}, nil, []bool{true, true}},
+		{"panic in both", []availability{p(25, 0), p(25, 0)}, []uint32{50, 50}, nil, []bool{true, true}},
+		{"no panic while the sum is 100", []availability{p(5, 0), p(100, 0)}, []uint32{7, 93}, nil, nil},
+		{"nothing is healthy", []availability{p(0, 0), p(0, 0)}, []uint32{50, 50}, nil, []bool{true, true}},
 		{"in total panic by numbers of hosts", []availability{hostsOf(30, 0, 0), hostsOf(60, 0, 0), hostsOf(10, 0, 0)}, []uint32{30, 60, 10}, nil, []bool{true, true, true}},
 		{"no hosts", []availability{hostsOf(0, 0, 0)}, []uint32{100}, nil, []bool{true}},
 		{"an empty priority is passed over", []availability{hostsOf(0, 0, 0), hostsOf(2, 2, 0)}, []uint32{0, 100}, nil, nil},
-		{"degraded hosts take what is left*", []availability{p(25, 75)}, []uint32{35}, []uint32{65}, nil},
-		{"healthy ones of the next priority come first*", []availability{p(50, 50), p(50, 0)}, []uint32{70, 30}, []uint32{0, 0}, nil},
-		{"only degraded*", []availability{p(0, 100), p(0, 100)}, []uint32{0, 0}, []uint32{100, 0}, nil},
+		{"degraded hosts take what is left", []availability{p(25, 75)}, []uint32{35}, []uint32{65}, nil},
+		{"healthy ones of the next priority come first", []availability{p(50, 50), p(50, 0)}, []uint32{70, 30}, []uint32{0, 0}, nil},
+		{"only degraded", []availability{p(0, 100), p(0, 100)}, []uint32{0, 0}, []uint32{100, 0}, nil},
 		{"one of 200 is none", []availability{hostsOf(200, 1, 0)}, []uint32{100}, nil, []bool{true}},
 		{"some priorities in panic", []availability{p(60, 0), p(5, 0)}, []uint32{93, 7}, nil, []bool{false, true}},
 	}
