@@ -20,7 +20,7 @@ type client struct {
 	changed *sync.Cond
 	got     []byte
 	last    time.Time
-	end     string // "", "closed", "reset"
+	end     string // "", "closed" (or reset: a proxy that has closed does both, if more is sent), "gone" if the client itself closed
 }
 
 // dial connects to a listener.
@@ -51,8 +51,8 @@ func (c *client) read() {
 		}
 		if err != nil {
 			c.end = "closed"
-			if !errors.Is(err, io.EOF) {
-				c.end = "reset"
+			if errors.Is(err, net.ErrClosed) {
+				c.end = "gone"
 			}
 		}
 		c.changed.Broadcast()

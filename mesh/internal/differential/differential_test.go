@@ -23,7 +23,9 @@ import (
 var (
 	recordFlag = flag.Bool("record", false, "TestLive writes what Envoy does into the files, for cases without a recording")
 	renew      = flag.Bool("renew", false, "with -record: for all cases")
-	report     = flag.String("report", "", "TestRecorded adds the differences to this file")
+	// Nothing that has to come takes so long, even on a slow machine: only a test that fails waits for it.
+	patience = flag.Duration("patience", 20*time.Second, "how long to wait for what has to come")
+	report   = flag.String("report", "", "TestRecorded adds the differences to this file")
 )
 
 // seenRequest is the first line of a request that a backend has seen.

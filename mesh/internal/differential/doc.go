@@ -50,7 +50,7 @@
 //	< HTTP/1.1 200 OK     the client gets this line
 //	<| text               the client gets this as the body, without its framing
 //	<t name: value        the client gets this trailer
-//	= open                what becomes of the connection: "open", "closed" or "reset"
+//	= open                what becomes of the connection: "open", "closed" or, if the client closed it, "gone"
 //	a> GET / HTTP/1.1     backend a gets this line
 //	a>| text              and this as the body, without its framing
 //	a>t name: value       and this as a trailer

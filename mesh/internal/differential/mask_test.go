@@ -77,6 +77,10 @@ var expected = regexp.MustCompile(`(?m)^(x-envoy-expected-rq-timeout-ms: )\d+\r$
 // maskRemaining masks, if a request is another attempt at an earlier one, how much of the
 // timeout remained. Copies to a mirror are no attempts; they are marked as internal.
 func maskRemaining(seen []sighting, i int) {
+	if n, ok := field(seen[i].request.head, "x-envoy-attempt-count"); ok && n != "1" {
+		seen[i].request.head = expected.ReplaceAll(seen[i].request.head, []byte("${1}$${remaining}\r"))
+		return
+	}
 	id, ok := field(seen[i].request.head, "x-request-id")
 	if _, internal := field(seen[i].request.head, "x-envoy-internal"); !ok || internal {
 		return

@@ -2,7 +2,9 @@ package differential
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"regexp"
@@ -12,9 +14,6 @@ import (
 	"time"
 )
 
-// limit is how long to wait for what has to come. Nothing that comes takes longer, even
-// on a slow machine; only a test that fails waits so long.
-const limit = 20 * time.Second
 
 // linger is how long to look for what is not to come: a connection that is closed though
 // it should stay open, or more bytes. On a machine that is too slow for it a fault is missed,
@@ -171,7 +170,7 @@ func (c *client) play(s *setup, steps []step, i int, want string) int {
 			_ = c.conn.Close()
 		case "await":
 			finals++
-			c.until(limit, func() bool { return c.end != "" || c.finals() >= finals })
+			c.until(*patience, func() bool { return c.end != "" || c.finals() >= finals })
 		case "reconnect":
 			return i + 1
 		}
@@ -191,12 +190,12 @@ func (c *client) finish(want string, recording bool) (keep bool) {
 		c.settle()
 		return false
 	}
-	if strings.Contains(want, "= closed") || strings.Contains(want, "= reset") {
-		c.until(limit, func() bool { return c.end != "" })
+	if strings.Contains(want, "= closed") || strings.Contains(want, "= gone") {
+		c.until(*patience, func() bool { return c.end != "" })
 		return false
 	}
 	heads := len(finalHead.FindAllString(want, -1))
-	c.until(limit, func() bool { return c.end != "" || c.finals() >= heads && c.enough(want) })
+	c.until(*patience, func() bool { return c.end != "" || c.finals() >= heads && c.enough(want) })
 	if heads > 0 && heads == len(c.methods) && !strings.Contains(want, "< HTTP/1.1 101") {
 		return true
 	}
@@ -274,7 +273,7 @@ func (b *bench) recordBackends(x *exchange, want string, out *strings.Builder) {
 	if want == "" {
 		time.Sleep(100 * time.Millisecond)
 	}
-	seen := b.backends.wait(n, limit)
+	seen := b.backends.wait(n, *patience)
 	b.backends.mu.Lock()
 	defer b.backends.mu.Unlock()
 	var texts []string
@@ -311,9 +310,9 @@ func (b *bench) recordLog(listener, want string, out *strings.Builder) error {
 		time.Sleep(200 * time.Millisecond)
 	}
 	var text []byte
-	for deadline := time.Now().Add(limit); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(*patience); ; time.Sleep(5 * time.Millisecond) {
 		all, err := os.ReadFile(path)
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		text = all[b.logs[path]:]
