@@ -49,6 +49,9 @@ func (b *builder) any(a *anypb.Any) proto.Message {
 func (b *builder) bootstrap(m *bootstrapv3.Bootstrap) *Bootstrap {
 	model := &Bootstrap{NodeID: m.GetNode().GetId(), NodeCluster: m.GetNode().GetCluster()}
 	b.readRuntime(m)
+	if m.GetStatsFlushInterval() != nil && m.GetStatsFlushOnAdmin() {
+		b.bad((*place)(nil).to("stats_flush_interval"), "not allowed with stats_flush_on_admin; only one of the two may be set")
+	}
 	static := (*place)(nil).to("static_resources")
 	model.Clusters = b.buildClusters(static, m.GetStaticResources().GetClusters())
 	model.Listeners = b.buildListeners(static, m.GetStaticResources().GetListeners())

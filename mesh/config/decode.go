@@ -162,8 +162,7 @@ func (d *decoder) message(m protoreflect.Message, s *schema, n *node) {
 }
 
 func (d *decoder) fields(m protoreflect.Message, s *schema, n *node) {
-	given := len(s.required) == 0 // whether it does not matter what is given
-	var names []protoreflect.FieldNumber
+	var given [2]uint64 // a bit for each field that is there, if the schema has required ones
 	for key, value := range n.pairs() {
 		f := s.fields[key.text]
 		if f == nil {
@@ -178,11 +177,10 @@ func (d *decoder) fields(m protoreflect.Message, s *schema, n *node) {
 		if value.isNull() && f.desc.Message() != nil && f.desc.Message().FullName() != "google.protobuf.Value" || value.isNull() && f.desc.Message() == nil {
 			continue
 		}
-		if !given {
-			names = append(names, f.desc.Number())
-		}
+		given[f.index/64] |= 1 << (f.index % 64)
 		d.push(f.name)
 		switch {
+		case !f.supported && f.isDefault(value):
 		case !f.supported:
 			d.bad(key, "unsupported field of %s", s.desc.FullName())
 		case d.isSecond(m, f):
@@ -193,19 +191,28 @@ func (d *decoder) fields(m protoreflect.Message, s *schema, n *node) {
 		d.pop()
 	}
 	for i := range s.required {
-		if r := &s.required[i]; !r.isMet(names) {
+		if r := &s.required[i]; given[0]&r.anyOf[0] == 0 && given[1]&r.anyOf[1] == 0 {
 			d.bad(n, "%s", r.text)
 		}
 	}
 }
 
-func (r *requirement) isMet(given []protoreflect.FieldNumber) bool {
-	for _, number := range given {
-		if r.field != nil && r.field.Number() == number || r.oneof != nil && r.oneof.Fields().ByNumber(number) != nil {
-			return true
-		}
+// isDefault reports whether a value says no more than its absence: false, 0, an empty list.
+func (f *field) isDefault(n *node) bool {
+	switch {
+	case f.desc.IsList():
+		return n.kind == list && len(n.kids) == 0
+	case f.desc.IsMap():
+		return n.kind == mapping && len(n.kids) == 0
+	case f.desc.HasPresence() || n.kind != scalar:
+		return false
+	case f.desc.Kind() == protoreflect.BoolKind:
+		v, ok := n.bool()
+		return ok && !v
+	case f.desc.Kind() == protoreflect.StringKind:
+		return n.text == ""
 	}
-	return false
+	return n.text == "0"
 }
 
 // isSecond reports whether another field of the same oneof is set.
@@ -295,6 +302,12 @@ func (d *decoder) listField(m protoreflect.Message, f *field, n *node) {
 // appendItem appends an item. One that is wrong is appended too, as empty as it is, so that
 // the others keep their numbers.
 func (d *decoder) appendItem(items protoreflect.List, f *field, n *node) {
+	if f.inner() != nil && f.message.desc.FullName() == lbEndpoint {
+		if plain := d.plain(n); plain != nil {
+			items.Append(protoreflect.ValueOfMessage(plain.ProtoReflect()))
+			return
+		}
+	}
 	empty := items.NewElement()
 	v := empty
 	if !n.isNull() {
@@ -569,22 +582,26 @@ func kindText(desc protoreflect.FieldDescriptor) string {
 
 // enum decodes a name, in any case, or a number of an enum.
 func (d *decoder) enum(desc protoreflect.EnumDescriptor, n *node) protoreflect.Value {
-	upper := strings.ToUpper(strings.ReplaceAll(n.text, "-", "_"))
-	value := desc.Values().ByName(protoreflect.Name(upper))
+	value := desc.Values().ByName(protoreflect.Name(n.text))
+	for i := 0; value == nil && i < desc.Values().Len(); i++ {
+		if strings.EqualFold(string(desc.Values().Get(i).Name()), n.text) {
+			value = desc.Values().Get(i)
+		}
+	}
 	if value == nil {
 		if i, err := strconv.ParseInt(n.text, 10, 32); err == nil {
 			value = desc.Values().ByNumber(protoreflect.EnumNumber(i))
 		}
 	}
 	if value == nil || n.plain && n.valueType() == boolValue {
-		d.bad(n, "%s is not allowed; it is one of %s", n.show(), enumNames(desc))
+		d.bad(n, "%s is not allowed; %s", n.show(), oneOf(enumNames(desc)))
 		return protoreflect.Value{}
 	}
 	names, limited := supportedValues[desc.FullName()]
 	if limited && !strings.Contains(" "+names+" ", " "+string(value.Name())+" ") {
 		hint := hints[string(value.Name())]
 		if hint == "" {
-			hint = "it is one of " + enumNames(desc)
+			hint = oneOf(enumNames(desc))
 		}
 		d.bad(n, "%s is unsupported; %s", n.show(), hint)
 		return protoreflect.Value{}
@@ -602,6 +619,13 @@ func enumNames(desc protoreflect.EnumDescriptor) string {
 		names = append(names, string(desc.Values().Get(i).Name()))
 	}
 	return strings.Join(names, ", ")
+}
+
+func oneOf(names string) string {
+	if !strings.Contains(names, ",") {
+		return "it is " + names
+	}
+	return "it is one of " + names
 }
 
 // show returns a value for an error: a scalar in quotes, if it is not too long.

@@ -99,7 +99,12 @@ func (b *builder) bodyFormat(p *place, m *corev3.SubstitutionFormatString) *Body
 }
 
 func (b *builder) json(p *place, m *structpb.Struct, omitEmpty bool) *format.JSON {
-	return &format.JSON{}
+	f, err := format.ParseJSON(m.AsMap(), omitEmpty)
+	if err != nil {
+		b.bad(p, "not allowed: %v", err)
+		f, _ = format.ParseJSON(nil, omitEmpty)
+	}
+	return f
 }
 
 func (b *builder) localReply(p *place, m *hcmv3.LocalReplyConfig) *LocalReplyConfig {

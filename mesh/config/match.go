@@ -131,6 +131,10 @@ func (b *builder) regex(p *place, m *matcherv3.RegexMatcher, whole bool) *regexp
 		limit = float64(size.GetValue())
 	}
 	re, err := CompileRegex(pattern, whole)
+	var wrong *syntax.Error
+	if errors.As(err, &wrong) && wrong.Expr == `\C` {
+		err = errors.New(`\C is unsupported; a . is a byte as well`)
+	}
 	if err == nil {
 		err = checkRegex(Widened(pattern), limit)
 	}

@@ -52,5 +52,5 @@ func (b *builder) wrongType(p *place, a *anypb.Any, allowed ...string) {
 	if b.any(a) == nil {
 		return
 	}
-	b.bad(p.to("@type"), "%q is unsupported here; it is one of %s", a.GetTypeUrl(), strings.Join(allowed, ", "))
+	b.bad(p.to("@type"), "%q is unsupported here; %s", a.GetTypeUrl(), oneOf(strings.Join(allowed, ", ")))
 }

@@ -267,7 +267,7 @@ func enumChecks(desc protoreflect.EnumDescriptor, r *validate.EnumRules) []check
 		for _, not := range r.GetNotIn() {
 			ok = ok && int32(v.Enum()) != not
 		}
-		return unless(ok, "it is one of %s", enumNames(desc))
+		return unless(ok, "%s", oneOf(enumNames(desc)))
 	}}
 }
 
@@ -327,7 +327,7 @@ func stringChecks(r *validate.StringRules) []check {
 // isHeaderName is HTTP_HEADER_NAME: if it is not strict, all that cannot end a line.
 func isHeaderName(s string, strict bool) bool {
 	if !strict {
-		return s != "" && !strings.ContainsAny(s, "\x00\r\n")
+		return !strings.ContainsAny(s, "\x00\r\n")
 	}
 	s = strings.TrimPrefix(s, ":")
 	for i := range len(s) {

@@ -279,8 +279,12 @@ func (s *scanner) scalar(n *node, flow bool) bool {
 		return s.doubleQuoted(n)
 	case '\'':
 		return s.singleQuoted(n)
-	case '-', '?', ':':
-		if c := s.at(1); isBlank(c) || s.isFlowEnd(c) {
+	case '-':
+		if c := s.at(1); isBlank(c) || s.isFlowEnd(c) || c == ':' {
+			return false
+		}
+	case '?', ':':
+		if c := s.at(1); flow || !('a' <= c && c <= 'z') {
 			return false
 		}
 	case ',', '[', ']', '{', '}', '#', '&', '*', '!', '|', '>', '%', '@', '`', '=', '<', '\n':
@@ -404,7 +408,6 @@ func (s *scanner) take(base int) []node {
 	kept := s.spare[:len(values):len(values)]
 	s.spare = s.spare[len(values):]
 	copy(kept, values)
-	clear(values)
 	s.stack = s.stack[:base]
 	return kept
 }

@@ -20,6 +20,7 @@ type schema struct {
 type field struct {
 	desc      protoreflect.FieldDescriptor
 	name      string // as in the .proto file
+	index     int    // in the message; the first 128 are told apart
 	supported bool
 
 	checks      []check // of the value, or of each item or pair of a list or map
@@ -32,10 +33,11 @@ type field struct {
 
 // A requirement is that a field, or one of a oneof, is there.
 type requirement struct {
-	field protoreflect.FieldDescriptor // nil for a oneof
-	oneof protoreflect.OneofDescriptor
-	text  string
+	anyOf [2]uint64 // a bit for each field that meets it
+	text  string    // what is wrong if none is there
 }
+
+func (r *requirement) meetBy(f *field) { r.anyOf[f.index/64] |= 1 << (f.index % 64) }
 
 var schemas sync.Map // protoreflect.FullName -> *schema
 
@@ -52,17 +54,23 @@ func schemaOf(desc protoreflect.MessageDescriptor) *schema {
 	}
 	for i := range desc.Fields().Len() {
 		fd := desc.Fields().Get(i)
-		f := &field{desc: fd, name: string(fd.Name()), supported: all || is[string(fd.Name())]}
+		f := &field{desc: fd, name: string(fd.Name()), index: i % 128, supported: all || is[string(fd.Name())]}
 		f.checks, f.countChecks, f.keyChecks = fieldChecks(fd)
 		s.fields[fd.JSONName()] = f
 		s.fields[f.name] = f
 		if text := absence(f); text != "" {
-			s.required = append(s.required, requirement{field: fd, text: text})
+			r := requirement{text: text}
+			r.meetBy(f)
+			s.required = append(s.required, r)
 		}
 	}
 	for i := range desc.Oneofs().Len() {
 		if oneof := desc.Oneofs().Get(i); isRequired(oneof) {
-			s.required = append(s.required, requirement{oneof: oneof, text: oneofText(s, oneof)})
+			r := requirement{text: oneofText(s, oneof)}
+			for j := range oneof.Fields().Len() {
+				r.meetBy(s.fields[oneof.Fields().Get(j).JSONName()])
+			}
+			s.required = append(s.required, r)
 		}
 	}
 	known, _ := schemas.LoadOrStore(desc.FullName(), s)

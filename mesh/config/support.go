@@ -46,6 +46,7 @@ var supported = map[protoreflect.FullName]string{
 	"envoy.config.core.v3.Node":                        everything,
 	"envoy.config.core.v3.BuildVersion":                everything,
 	"envoy.config.core.v3.Extension":                   everything,
+	"xds.core.v3.ContextParams":                        everything,
 	"envoy.config.core.v3.Locality":                    everything,
 	"envoy.config.core.v3.Metadata":                    "filter_metadata",
 	"envoy.config.core.v3.Address":                     "socket_address pipe",
