@@ -13,7 +13,7 @@ import (
 
 // A client sends what a case says and reads what comes.
 type client struct {
-	conn    *net.TCPConn
+	conn    duplex
 	methods []string
 
 	mu      sync.Mutex
@@ -23,18 +23,27 @@ type client struct {
 	end     string // "", "closed" (or reset: a proxy that has closed does both, if more is sent), "gone" if the client itself closed
 }
 
-// dial connects to a listener.
+// A duplex is a connection of which one direction may be closed: of TCP or a Unix socket.
+type duplex interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// dial connects to a listener: a port or the path of a pipe.
 func dial(from, address string) (*client, error) {
 	d := net.Dialer{Timeout: 10 * time.Second}
 	if from != "" {
 		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
 	}
 	network := "tcp"
+	if strings.HasPrefix(address, "/") {
+		network = "unix"
+	}
 	c, err := d.Dial(network, address)
 	if err != nil {
 		return nil, err
 	}
-	cl := &client{conn: c.(*net.TCPConn), last: time.Now()}
+	cl := &client{conn: c.(duplex), last: time.Now()}
 	cl.changed = sync.NewCond(&cl.mu)
 	go cl.read()
 	return cl, nil

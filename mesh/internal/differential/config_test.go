@@ -22,6 +22,7 @@ type setup struct {
 	ports     map[string]int // of listeners and backends, by name
 	listeners []string       // in the order of the file
 	logs      map[string]string
+	pipes     map[string]bool // listeners that are Unix sockets
 	backends  []string
 	bootstrap string // path of the whole configuration
 }
@@ -41,7 +42,7 @@ func newSetup(text, dir string) (*setup, *short, error) {
 	if err := yaml.Unmarshal([]byte(text), &c); err != nil {
 		return nil, nil, err
 	}
-	s := &setup{dir: dir, ports: make(map[string]int), logs: make(map[string]string), bootstrap: filepath.Join(dir, "config.yaml")}
+	s := &setup{dir: dir, ports: make(map[string]int), logs: make(map[string]string), pipes: make(map[string]bool), bootstrap: filepath.Join(dir, "config.yaml")}
 	for i := 0; i < len(c.Listeners.Content); i += 2 {
 		s.listeners = append(s.listeners, c.Listeners.Content[i].Value)
 	}
@@ -103,14 +104,22 @@ func (s *setup) fill(text string) string {
 	return strings.ReplaceAll(text, "TEMPDIR", s.dir)
 }
 
+// pipe returns the path of a listener's socket.
+func (s *setup) pipe(listener string) string { return filepath.Join(s.dir, listener+".sock") }
+
 // listener writes a listener out: manager has the fields of its HTTP connection manager, and "log",
-// "json_log", "filters", "routes", "virtual_hosts" and "listener" in short.
+// "json_log", "filters", "routes", "virtual_hosts" and "listener" in short. With "pipe" it listens on a
+// Unix socket.
 func (s *setup) listener(name string, manager object) object {
 	out := object{"name": name, "address": address("PORT_" + name)}
 	if manager == nil {
 		manager = object{}
 	}
 	manager["@type"] = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+	if pipe, _ := take(manager, "pipe").(bool); pipe {
+		s.pipes[name] = true
+		out["address"] = object{"pipe": object{"path": s.pipe(name)}}
+	}
 	setDefault(manager, "stat_prefix", name)
 	setDefault(manager, "delayed_close_timeout", "0.1s") // Envoy's second would only make the tests slow
 

@@ -183,4 +183,10 @@ func addReport(t *testing.T, text string) {
 	require.NoError(t, err)
 }
 
-func addressPort(a net.Addr) int { return a.(*net.TCPAddr).Port }
+// addressPort returns the port of an address, 0 if it is of a pipe.
+func addressPort(a net.Addr) int {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.Port
+	}
+	return 0
+}

@@ -22,7 +22,7 @@
 //
 //	> GET / HTTP/1.1      the client sends this and CR LF
 //	>| text               the client sends this as it is; \r \n \t \\ \x00 and \{1000*ab} are understood
-//	@to NAME              the listener, if it is not the first one
+//	@to NAME              the listener, if it is not the first one; "admin" is the administration's
 //	@from 127.5.0.1       the client's own address
 //	@await                wait for the answer to what has been sent
 //	@pause 50ms           wait

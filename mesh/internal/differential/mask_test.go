@@ -56,7 +56,7 @@ func (m *masker) mask(record string) string {
 			switch {
 			case names[port] != "":
 				return names[port]
-			case m.clients[port]:
+			case port != 0 && m.clients[port]:
 				return "PORT_client"
 			case m.proxies[port]:
 				return "PORT_upstream"
@@ -77,7 +77,8 @@ var expected = regexp.MustCompile(`(?m)^(x-envoy-expected-rq-timeout-ms: )\d+\r$
 // maskRemaining masks, if a request is another attempt at an earlier one, how much of the
 // timeout remained. Copies to a mirror are no attempts; they are marked as internal.
 func maskRemaining(seen []sighting, i int) {
-	if n, ok := field(seen[i].request.head, "x-envoy-attempt-count"); ok && n != "1" {
+	// The first attempt may have got no connection, so that nobody has seen it.
+	if n, _ := field(seen[i].request.head, "x-envoy-attempt-count"); n == "2" || n == "3" {
 		seen[i].request.head = expected.ReplaceAll(seen[i].request.head, []byte("${1}$${remaining}\r"))
 		return
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"regexp"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	"strings"
 	"time"
 )
-
 
 // linger is how long to look for what is not to come: a connection that is closed though
 // it should stay open, or more bytes. On a machine that is too slow for it a fault is missed,
@@ -98,12 +96,15 @@ func (b *bench) run(x *exchange, want string) (string, error) {
 		return "", fmt.Errorf("there is no listener %q", listener)
 	}
 	address := "127.0.0.1:" + strconv.Itoa(port)
+	if b.setup.pipes[listener] {
+		address = b.setup.pipe(listener)
+	}
 	if x.hold {
-		c, err := net.Dial("tcp", address)
+		c, err := dial("", address)
 		if err != nil {
 			return "", err
 		}
-		defer c.Close()
+		defer c.conn.Close()
 	}
 	wanted := strings.SplitAfter(want, "\n")
 	methods := x.methods()
@@ -113,7 +114,7 @@ func (b *bench) run(x *exchange, want string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		b.masker.clients[c.port()] = true
+		b.masker.clients[addressPort(c.conn.LocalAddr())] = true
 		c.methods = methods
 		part, rest := cutConnection(wanted)
 		wanted = rest
@@ -146,8 +147,6 @@ func cutConnection(lines []string) (part, rest []string) {
 	}
 	return lines, nil
 }
-
-func (c *client) port() int { return addressPort(c.conn.LocalAddr()) }
 
 // play does the steps from i on, to the end or to a new connection, and returns the next one.
 func (c *client) play(s *setup, steps []step, i int, want string) int {
