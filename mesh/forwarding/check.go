@@ -28,6 +28,9 @@ func (r *Rules) Check(ex *message.Exchange, head http1.Head, s *State) *Refusal 
 			return refusedHost
 		}
 	}
+	if q.Method == "QUERY" && !q.Fields.Has("content-type") {
+		return refusedQuery
+	}
 	if q.Method != "CONNECT" {
 		switch {
 		case q.Path == "" || q.Path[0] != '/':

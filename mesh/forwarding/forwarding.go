@@ -115,6 +115,7 @@ var (
 	refusedConnection = refuseCodec(400, "http1.connection_header_rejected")
 	refusedHTTPS      = refuseCodec(403, "http1.https_url_on_plaintext_connection")
 	refusedHost       = refuse(400, "missing_host_header")
+	refusedQuery      = refuse(400, "query_missing_content_type")
 	refusedFragment   = refuse(400, "path_normalization_failed")
 	refusedPath       = refuse(404, "absolute_path_rejected")
 	// RefusedUpgrade answers a request for an upgrade that is not allowed. The route's mutations

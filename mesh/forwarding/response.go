@@ -105,8 +105,8 @@ func framing(ex *message.Exchange, body http1.Body) http1.Body {
 			return http1.InChunks
 		}
 		return http1.NoBody
-	case body == http1.UntilClose:
-		return http1.InChunks
+	case body == http1.UntilClose, body > 0 && !a.Fields.Has("content-length"):
+		return http1.InChunks // the length is not known, or a mutation has taken it away
 	}
 	return body
 }

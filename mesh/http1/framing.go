@@ -50,6 +50,9 @@ func (f *framing) take(name, value []byte) error {
 	case "connection":
 		f.connection = true
 		f.options(value)
+	case "proxy-connection":
+		// What some clients take for Connection; of its options only this one can do no harm.
+		f.close = f.close || equal(value, "close")
 	case "expect":
 		f.expect = equal(value, "100-continue")
 	}

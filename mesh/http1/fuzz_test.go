@@ -48,14 +48,16 @@ func FuzzRequest(f *testing.F) {
 		if n == 0 || err != nil {
 			return
 		}
-		want, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(bytes.TrimPrefix(text, []byte("\r\n")))))
+		want, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(bytes.TrimLeft(text, "\r\n"))))
 		if e := new(url.Error); errors.As(err, &e) {
 			return // it wants percent signs to be right
 		}
 		require.NoError(t, err)
 		require.Equal(t, want.Method, r.Method)
 		require.Equal(t, want.ProtoMinor, head.Minor)
-		require.Equal(t, want.Close, head.Close)
+		if !r.Fields.Has("proxy-connection") { // which it does not look at
+			require.Equal(t, want.Close, head.Close)
+		}
 		if r.Method != "CONNECT" {
 			require.True(t, strings.HasSuffix("/"+want.RequestURI, r.Path), "%q of %q", r.Path, want.RequestURI)
 		}

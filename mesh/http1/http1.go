@@ -57,13 +57,16 @@ func bad(reason string) *Error { return &Error{400, reason, "http1.codec_error"}
 // The errors there are.
 var (
 	errBareLF      = bad("a line ends with LF alone")
-	errControl     = bad("a character that no header may have")
+	errControl     = &Error{400, "a character that no header may have", "http1.invalid_characters"}
 	errFold        = bad("a folded line, or a blank before the first field")
 	errName        = bad("a field without a name, or one that is no token")
 	errColon       = bad("a field line without a colon")
 	errRequestLine = bad("a request line that is not: method, target, version")
 	errMethod      = bad("an unknown method")
-	errTarget      = bad("a target with characters that none may have, or of no known form")
+	errTarget      = &Error{400, "a target with characters that none may have", "http1.invalid_characters"}
+	errForm        = &Error{400, "a target of no known form", "http1.invalid_url"}
+	errScheme      = &Error{400, "a target whose scheme is neither http nor https", "http1.invalid_scheme"}
+	errNoContent   = bad("a length, or a transfer coding, of an answer that has no body")
 	errHost        = &Error{400, "a Host that is no host, or more than one", "http.invalid_authority"}
 	errNoHost      = &Error{400, "no Host", "missing_host_header"}
 	errLength      = bad("a Content-Length that is not a number, or more than one")

@@ -45,8 +45,8 @@ func (p *Parser) find(b []byte) (int, error) {
 		case at >= p.Limits.bytes():
 			return 0, errHeadTooLarge
 		case p.first.to == 0:
-			if l.from == l.to && l.from == 0 {
-				continue // RFC 9112, section 2.2: one empty line before the first
+			if l.from == l.to {
+				continue // RFC 9112, section 2.2: empty lines before the first
 			}
 			p.first = l
 		case l.from == l.to:

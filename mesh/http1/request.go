@@ -28,59 +28,67 @@ type Head struct {
 // methods are those that an Envoy takes.
 var methods = strings.Fields(`ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK MERGE MKACTIVITY
 	MKCALENDAR MKCOL MOVE NOTIFY OPTIONS PATCH POST PROPFIND PROPPATCH PURGE PUT REBIND REPORT SEARCH SOURCE SUBSCRIBE
-	TRACE UNBIND UNLINK UNLOCK UNSUBSCRIBE`)
+	QUERY TRACE UNBIND UNLINK UNLOCK UNSUBSCRIBE`)
 
 // Request takes the head of a request off the beginning of b: it fills r, whose Fields it
 // uses again, and returns how long the head is, or 0 if b does not hold all of it yet.
 // Then it is to be called with the same bytes and more behind them. Names of fields are
-// made lower case in b, and what r has is a copy. An error is an [*Error].
+// made lower case in b, and what r has is a copy. An error is an [*Error]; of a request
+// that has no Host, or a fragment in its target, r is filled all the same, for the log.
 //
 // The scheme is "http" unless the target has one. A Host that differs from that
 // of the target is of no account (RFC 9112, section 3.2.2).
 func (p *Parser) Request(b []byte, r *message.Request) (n int, h Head, err error) {
 	n, err = p.find(b)
 	if n == 0 || err != nil {
-		return 0, Head{}, err
+		return 0, Head{Minor: 1}, err
 	}
-	defer p.reset()
+	h.Minor = 1
+	if err = p.request(b[:n], r, &h); err != nil {
+		n = 0
+	}
+	p.reset()
+	return n, h, err
+}
+
+// request reads a head that is complete.
+func (p *Parser) request(b []byte, r *message.Request, h *Head) error {
 	first := b[p.first.from:p.first.to]
 	method, rest, ok := bytes.Cut(first, space)
 	target, version, ok2 := bytes.Cut(rest, space)
 	switch {
+	case !all(first, inValue):
+		return errTarget
 	case !ok:
-		return 0, Head{}, errRequestLine
+		return errRequestLine
 	case !slices.Contains(methods, string(method)):
-		return 0, Head{}, errMethod
+		return errMethod
 	case !ok2:
-		return 0, Head{}, ErrVersion // HTTP/0.9
+		return ErrVersion // HTTP/0.9
 	}
+	var err error
 	if h.Minor, err = minor(version); err != nil {
-		return 0, Head{}, err
+		return err
 	}
-	if len(target) == 0 || !all(target, inTarget) {
-		if bytes.IndexByte(target, '#') >= 0 {
-			return 0, Head{}, errFragment
-		}
-		return 0, Head{}, errTarget
+	fragment := bytes.IndexByte(target, '#') >= 0
+	if len(target) == 0 || !fragment && !all(target, inTarget) {
+		return errTarget
 	}
 	var f framing
 	if err := p.fields(b, &f); err != nil {
-		return 0, Head{}, err
+		return err
 	}
-	switch {
-	case f.hosts > 1 || !all(f.host, inHost):
-		return 0, Head{}, errHost
-	case f.hosts == 0 && h.Minor == 1:
-		return 0, Head{}, errNoHost
+	if f.hosts > 1 || !all(f.host, inHost) {
+		return errHost
 	}
 	if h.Body, err = f.body(h.Minor, NoBody); err != nil {
-		return 0, Head{}, err
+		return err
 	}
 	h.Close = f.close || h.Minor == 0 && !f.keepAlive
 	h.Upgrade, h.Continue, h.Connection = f.upgrade, f.expect && h.Minor == 1, f.connection
 
 	// One copy, which all the strings are parts of.
-	head := string(b[:n])
+	head := string(b)
 	from := p.first.from
 	r.Method = head[from : from+len(method)]
 	from += len(method) + 1
@@ -91,10 +99,13 @@ func (p *Parser) Request(b []byte, r *message.Request) (n int, h Head, err error
 			r.Authority = head[l.value:l.end]
 		}
 	}
-	if err := form(r); err != nil {
-		return 0, Head{}, err
+	switch {
+	case f.hosts == 0 && h.Minor == 1:
+		return errNoHost
+	case fragment:
+		return errFragment
 	}
-	return n, h, nil
+	return form(r)
 }
 
 var space = []byte{' '}
@@ -121,7 +132,7 @@ func form(r *message.Request) error {
 	switch {
 	case r.Method == "CONNECT":
 		if strings.ContainsAny(r.Path, "/?") {
-			return errTarget
+			return errForm
 		}
 		r.Authority, r.Path = r.Path, ""
 		return nil
@@ -129,27 +140,29 @@ func form(r *message.Request) error {
 		return nil
 	case r.Path == "*":
 		if r.Method != "OPTIONS" {
-			return errTarget
+			return errForm
 		}
 		return nil
 	}
 	scheme, rest, ok := strings.Cut(r.Path, "://")
 	switch {
 	case !ok:
-		return errTarget
+		return errForm
 	case strings.EqualFold(scheme, "http"):
 	case strings.EqualFold(scheme, "https"):
 		r.Scheme = "https"
 	default:
-		return errTarget
+		return errScheme
 	}
 	end := strings.IndexAny(rest, "/?")
 	if end < 0 {
 		end = len(rest)
 	}
 	r.Authority, r.Path = rest[:end], rest[end:]
-	if r.Authority == "" || !all([]byte(r.Authority), inHost) {
-		return errHost
+	// Who the user is that the target names is nobody's concern here (RFC 9110, section 4.2.4).
+	r.Authority = r.Authority[strings.LastIndexByte(r.Authority, '@')+1:]
+	if r.Authority == "" || !all([]byte(r.Authority), inHost) || !hasPort(r.Authority) {
+		return errForm
 	}
 	if r.Path == "" {
 		r.Path = "/"
@@ -157,4 +170,19 @@ func form(r *message.Request) error {
 		r.Path = "/" + r.Path
 	}
 	return nil
+}
+
+// hasPort returns whether what stands behind the host, if there is a colon, is a port or
+// nothing.
+func hasPort(authority string) bool {
+	at := strings.LastIndexByte(authority, ':')
+	if at <= strings.LastIndexByte(authority, ']') {
+		return true
+	}
+	for _, c := range authority[at+1:] {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
 }

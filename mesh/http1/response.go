@@ -34,6 +34,9 @@ func (p *Parser) Response(b []byte, method string, r *message.Response) (n int, 
 	if h.Body, err = f.body(h.Minor, UntilClose); err != nil {
 		return 0, Head{}, err
 	}
+	if (r.Status < 200 || r.Status == 204) && (f.chunked || f.hasLength && (f.length > 0 || r.Status < 200)) {
+		return 0, Head{}, errNoContent
+	}
 	h.Close = f.close || h.Minor == 0 && !f.keepAlive
 	if r.Status < 200 || r.Status == 204 || r.Status == 304 || method == "HEAD" || method == "CONNECT" && r.Status < 300 {
 		h.Body = NoBody // RFC 9112, section 6.3

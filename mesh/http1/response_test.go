@@ -24,7 +24,7 @@ func TestResponses(t *testing.T) {
 		"HTTP/1.1 500 Oh\r\n\r\n":                                                     {"GET", 500, http1.Head{Minor: 1, Body: http1.UntilClose, Close: true}},
 		"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n":                                {"GET", 200, http1.Head{Body: 2, Close: true}},
 		"HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: Keep-Alive\r\n\r\n":      {"GET", 200, http1.Head{Body: 5, Connection: true}},
-		"HTTP/1.1 204 No Content\r\nContent-Length: 3\r\n\r\n":                        {"GET", 204, http1.Head{Minor: 1}},
+		"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n":                        {"GET", 204, http1.Head{Minor: 1}},
 		"HTTP/1.1 304 Not Modified\r\nContent-Length: 3\r\n\r\n":                      {"GET", 304, http1.Head{Minor: 1}},
 		"HTTP/1.1 100 Continue\r\n\r\n":                                               {"POST", 100, http1.Head{Minor: 1}},
 		"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n": {"GET", 101, http1.Head{Minor: 1, Upgrade: true, Connection: true}},
@@ -45,6 +45,9 @@ func TestResponsesThatAreRefused(t *testing.T) {
 		"HTTP/2.0 200 X\r\n\r\n", "HTTP/1.2 200 X\r\n\r\n", "http/1.1 200 X\r\n\r\n", "garbage\r\n\r\n", "\r\nHTTP/1.1 200 X\r\n\r\n",
 		"HTTP/1.1 200 \x00\r\n\r\n", "HTTP/1.1 200 OK\n\n", "HTTP/1.1 200\tOK\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nA : b\r\n\r\n", "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+		// RFC 9110, sections 8.6 and 15.2: what follows would be somebody's body.
+		"HTTP/1.1 204 No Content\r\nContent-Length: 3\r\n\r\n", "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
+		"HTTP/1.1 103 Early Hints\r\nContent-Length: 3\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",

@@ -8,7 +8,8 @@ import (
 
 // AppendRequest appends the head of a request to a server. A body in chunks is announced
 // behind the fields; so is the absence of one, where a method would have it. The length
-// of any other body is among the fields already.
+// of any other body is among the fields already. UntilClose is for an upgrade, which
+// has nothing to say about a body.
 func AppendRequest(b []byte, r *message.Request, body Body) []byte {
 	b = append(b, r.Method...)
 	b = append(b, ' ')
@@ -52,6 +53,8 @@ type Answer struct {
 	// Old says that the client speaks HTTP/1.0. If the connection does not end, it is told
 	// so.
 	Old bool
+	// Proper has the words of fields' names begin with capitals.
+	Proper bool
 }
 
 // AppendResponse appends the head of an answer to a client.
@@ -65,6 +68,7 @@ func AppendResponse(b []byte, r *message.Response, a Answer) []byte {
 	b = append(b, ' ')
 	b = append(b, Reason(r.Status)...)
 	b = append(b, "\r\n"...)
+	fields := len(b)
 	b = appendFields(b, r.Fields)
 	switch {
 	case a.Close:
@@ -78,7 +82,29 @@ func AppendResponse(b []byte, r *message.Response, a Answer) []byte {
 	case a.Empty:
 		b = append(b, "content-length: 0\r\n"...)
 	}
+	if a.Proper {
+		capitalise(b[fields:])
+	}
 	return append(b, "\r\n"...)
+}
+
+// capitalise has the words of the names of fields begin with capitals.
+func capitalise(fields []byte) {
+	inName, first := true, true
+	for i, c := range fields {
+		switch {
+		case c == '\n':
+			inName, first = true, true
+		case c == ':':
+			inName = false
+		case inName:
+			if first && 'a' <= c && c <= 'z' {
+				fields[i] = c - 'a' + 'A'
+			}
+			// Whatever is neither a letter nor a digit separates words.
+			first = !('a' <= c && c <= 'z' || '0' <= c && c <= '9')
+		}
+	}
 }
 
 func appendFields(b []byte, fields message.Fields) []byte {

@@ -60,6 +60,7 @@ func (s *stream) prepareAnswer(a *attempt) http1.Body {
 	}
 	s.route.RewriteResponse(&s.ex, s.weighted)
 	forwarding.CountAttempts(&s.ex, s.route.VirtualHost.Config)
+	s.filterAnswer()
 	return s.m.rules.Response(&s.ex, &s.state, a.head.Body, s.wall())
 }
 
@@ -194,11 +195,13 @@ func (s *stream) breakOff(a *attempt, err error) end {
 // endAnswer is for when an answer has been passed on whole.
 func (s *stream) endAnswer(a *attempt, last bool) end {
 	whole := true
-	if !s.pumping() {
-		s.joinPump()
-	}
-	if !s.complete() {
+	if s.pump != nil {
+		if s.complete() {
+			s.pump.wait() // it is about to end
+		}
 		whole = s.stopPump(a.conn) && s.complete()
+	} else if !s.complete() {
+		whole = false
 	}
 	conn := a.conn
 	s.release(a)

@@ -118,8 +118,7 @@ func (s *stream) connect(a *attempt) bool {
 	if why == never {
 		until = time.Time{}
 	}
-	pool := a.host.Pool.(*pools).of(s.forward.Priority)
-	conn, err := pool.Get(until, s.client.gone)
+	conn, err := s.pool(a.host).Get(until, s.client.gone)
 	switch {
 	case err == nil:
 		if !s.admit(a, conn) {

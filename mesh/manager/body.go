@@ -16,6 +16,7 @@ type requestBody struct {
 	framing  http1.Body // as it goes upstream: in chunks, with a length, or not at all
 	ended    bool       // it has been read whole
 	received uint64     // bytes of it so far
+	wire     uint64     // the same with what frames them
 
 	kept    []byte
 	keeping bool // for a retry or a mirror
@@ -51,6 +52,7 @@ func (b *requestBody) take(conn *http1.Conn, out []byte) ([]byte, error) {
 			b.remember(data)
 		}
 		conn.Take(n)
+		b.wire += uint64(n)
 		if end {
 			b.ended = true
 			out = b.appendEnd(out)
@@ -136,6 +138,10 @@ func (p *pump) run(s *stream, up *upstream.Conn) {
 		}
 		s.touch()
 		out, p.err = b.take(conn, out[:0])
+		if b.ended {
+			// Before the last of it is sent, so that no answer to it can come sooner.
+			s.bodyRead.Store(int64(s.now()))
+		}
 		if len(out) > 0 && up.WriteUntil(out, 0) != nil {
 			p.failed = true
 			return
@@ -161,7 +167,7 @@ const spliceFrom = 64 << 10
 
 // spliceable returns how much of the body can be left to the kernel.
 func (b *requestBody) spliceable(from, to *http1.Conn) int64 {
-	left := b.decoder.Left()
+	left := b.decoder.Left() - 1 // the last byte goes by hand, see pump.run
 	if left < spliceFrom || b.keeping || b.framing == http1.InChunks || !to.CanSplice(from) {
 		return 0
 	}
@@ -176,7 +182,8 @@ func (p *pump) splice(s *stream, up *upstream.Conn, n int64) bool {
 		return nil
 	})
 	b.received += uint64(moved)
-	b.ended = b.decoder.Skip(moved)
+	b.wire += uint64(moved)
+	b.decoder.Skip(moved)
 	switch {
 	case err == nil:
 	case err == io.EOF || err == http1.ErrKicked || !s.client.conn.Poll():
@@ -186,6 +193,18 @@ func (p *pump) splice(s *stream, up *upstream.Conn, n int64) bool {
 	}
 	return err == nil
 }
+
+// wait waits a moment for the end of a pump that has read all there is.
+func (p *pump) wait() {
+	select {
+	case <-p.done:
+	case <-time.After(lastWrite):
+	}
+}
+
+// lastWrite is how long a host that has answered may take for the last bytes of a request's
+// body.
+const lastWrite = 50 * time.Millisecond
 
 // pumping returns whether a pump is at work.
 func (s *stream) pumping() bool {
@@ -212,9 +231,6 @@ func (s *stream) joinPump() *pump {
 	s.ex.UpstreamBytesSent += uint64(p.wrote)
 	s.ex.Points.UpstreamSent = max(s.ex.Points.UpstreamSent, p.last)
 	s.cluster.Stats.Sent.Add(uint64(p.wrote))
-	if s.body.ended && p.err == nil {
-		s.requestComplete()
-	}
 	return p
 }
 

@@ -3,8 +3,10 @@ package manager
 import (
 	"time"
 
+	"github.com/maglev-lb/maglev/mesh/filter"
 	"github.com/maglev-lb/maglev/mesh/http1"
 	"github.com/maglev-lb/maglev/mesh/message"
+	"github.com/maglev-lb/maglev/mesh/upstream"
 )
 
 // A client is a connection from one. A goroutine of its own serves its requests, one after another, and
@@ -15,7 +17,9 @@ type client struct {
 	info     message.Connection
 	opened   time.Time
 	requests uint32
-	gone     func() bool // whether it has hung up
+	gone     func() bool                // whether it has hung up
+	own      map[ownPool]*upstream.Pool // whose connections are for this client alone
+	buckets  filter.Connection          // of rate limits by connection
 }
 
 // serve serves requests until the connection is of no more use, and closes it.

@@ -11,7 +11,7 @@ import (
 // forwardRequest sends the request to a host of a cluster, as often as its retry policy
 // allows for, and passes the answer on.
 func (s *stream) forwardRequest() end {
-	if refusal := s.chooseCluster(); refusal != nil {
+	if refusal := s.checkCluster(); refusal != nil {
 		return s.reply(refusal)
 	}
 	if refusal := s.plan(); refusal != nil {
@@ -20,7 +20,7 @@ func (s *stream) forwardRequest() end {
 	a := &s.attempt
 	for {
 		*a = attempt{}
-		s.ex.Attempts++
+		s.ex.UpstreamConn, s.ex.UpstreamLocal, s.ex.UpstreamProto = 0, message.Address{}, ""
 		s.try(a)
 		s.report(a)
 		if s.judge(a) != again {
@@ -38,18 +38,28 @@ func (s *stream) forwardRequest() end {
 	return s.answer(a)
 }
 
-// chooseCluster finds the cluster that the route sends the request to.
-func (s *stream) chooseCluster() *forwarding.Reply {
+// chooseCluster finds the cluster that the route sends the request to. Filters may want to know
+// of it.
+func (s *stream) chooseCluster() {
 	s.forward = s.route.Config.Forward
+	if s.forward == nil {
+		return
+	}
 	var name string
 	name, s.weighted = s.route.Cluster(&s.ex, s.random)
-	c := s.m.clusters.Cluster(name)
+	s.cluster = s.m.clusters.Cluster(name)
+	if s.cluster != nil {
+		s.ex.Cluster, s.ex.ClusterAlt = s.cluster.Config.Name, s.cluster.Config.AltStatName
+	}
+}
+
+// checkCluster refuses a request that there is no cluster for.
+func (s *stream) checkCluster() *forwarding.Reply {
+	c := s.cluster
 	if c == nil {
 		s.m.counts.NoCluster.Inc()
 		return &forwarding.Reply{Status: s.forward.NotFoundStatus, Details: "cluster_not_found", Flags: message.NoCluster}
 	}
-	s.cluster = c
-	s.ex.Cluster, s.ex.ClusterAlt = c.Config.Name, c.Config.AltStatName
 	s.answerLimits = http1.Limits{Bytes: int(c.Config.MaxResponseHeadersKB) << 10, Fields: int(c.Config.MaxResponseHeaders)}
 	return nil
 }
@@ -57,6 +67,7 @@ func (s *stream) chooseCluster() *forwarding.Reply {
 // plan makes of the request what is sent, and finds out how.
 func (s *stream) plan() *forwarding.Reply {
 	policy := s.route.Retry
+	s.ex.Attempts = 1
 	var refusal *forwarding.Reply
 	s.planned, refusal = s.m.rules.Plan(&s.ex, &s.state, s.route.VirtualHost.Config, s.forward, policy)
 	if refusal != nil {
@@ -98,7 +109,7 @@ func (s *stream) setBody() {
 	switch {
 	case s.state.Upgrade != "":
 		// What comes behind the head is held back until the upstream has agreed.
-		b.framing = http1.NoBody
+		b.framing = http1.UntilClose
 	case b.framing > 0 && !s.ex.Request.Fields.Has("content-length"):
 		b.framing = http1.InChunks // Connection has named it
 	}
@@ -139,11 +150,12 @@ func (s *stream) rest(a *attempt) bool {
 
 // anew makes the request ready for another attempt.
 func (s *stream) anew() {
+	s.ex.Attempts++
 	elapsed := time.Duration(0)
 	if s.complete() {
 		elapsed = s.now() - s.ex.Points.RequestRead
 	}
-	s.m.rules.Again(&s.ex, &s.state, s.route.VirtualHost.Config, s.forward, &s.planned, s.ex.Attempts+1, elapsed)
+	s.m.rules.Again(&s.ex, &s.state, s.route.VirtualHost.Config, s.forward, &s.planned, s.ex.Attempts, elapsed)
 	s.ex.Response.Status = 0
 	s.ex.Response.Fields = s.ex.Response.Fields[:0]
 }
@@ -157,6 +169,10 @@ func (s *stream) fail(a *attempt) end {
 	case clientGone:
 		s.clientGone()
 		return closeNow
+	case overflow:
+		s.early = s.ex.Attempts == 1 && s.body.framing != http1.NoBody
+		s.ex.Upstream, s.ex.UpstreamHost = message.Address{}, ""
+		reply = s.reset(a)
 	case badRequest:
 		s.route = nil // whose mutations are not for what the codec says
 		return s.refuseCodec(a.err)
@@ -181,7 +197,6 @@ func (s *stream) reset(a *attempt) *forwarding.Reply {
 	switch a.failure {
 	case overflow:
 		reason, details, reply.Flags = "overflow", "overflow", message.UpstreamOverflow
-		s.ex.Response.Fields.Add("x-envoy-overloaded", "true")
 	case connectFailed:
 		reason, details, reply.Flags = "remote connection failure", "remote_connection_failure|"+s.ex.TransportFailure, message.UpstreamConnectionFailure
 	case connectTimeout:
@@ -210,7 +225,8 @@ var (
 	streamIdle       = &forwarding.Reply{Status: 504, Body: "stream timeout", Details: "stream_idle_timeout", Flags: message.StreamIdleTimeout}
 	requestIdle      = &forwarding.Reply{Status: 408, Body: "stream timeout", Details: "stream_idle_timeout", Flags: message.StreamIdleTimeout}
 	requestTimedOut  = &forwarding.Reply{Status: 408, Body: "request timeout", Details: "request_overall_timeout", Close: true}
-	streamTimedOut   = &forwarding.Reply{Status: 504, Body: "downstream duration timeout", Details: "max_duration_timeout"}
+	streamTimedOut   = &forwarding.Reply{Status: 504, Body: "downstream duration timeout", Details: "max_duration_timeout", GRPC: 4, HasGRPC: true}
+	requestTooLong   = &forwarding.Reply{Status: 408, Body: "downstream duration timeout", Details: "max_duration_timeout", GRPC: 4, HasGRPC: true}
 	upstreamTooLong  = &forwarding.Reply{Status: 504, Body: "upstream max stream duration reached", Details: "upstream_max_stream_duration_reached", Flags: message.UpstreamMaxStreamDuration}
 )
 
@@ -233,6 +249,9 @@ func (s *stream) timeout(why cause) *forwarding.Reply {
 		return requestTimedOut
 	case streamTimeout:
 		s.m.counts.MaxDuration.Inc()
+		if !s.complete() && s.state.Upgrade == "" {
+			return requestTooLong
+		}
 		return streamTimedOut
 	case headTimeout:
 		s.m.counts.HeaderTimeout.Inc()

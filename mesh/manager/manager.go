@@ -30,6 +30,7 @@ import (
 	"github.com/maglev-lb/maglev/mesh/accesslog"
 	"github.com/maglev-lb/maglev/mesh/cluster"
 	"github.com/maglev-lb/maglev/mesh/config"
+	"github.com/maglev-lb/maglev/mesh/filter"
 	"github.com/maglev-lb/maglev/mesh/forwarding"
 	"github.com/maglev-lb/maglev/mesh/http1"
 	"github.com/maglev-lb/maglev/mesh/message"
@@ -55,6 +56,7 @@ type Manager struct {
 	routes   *route.Table
 	paths    route.PathRules
 	rules    *forwarding.Rules
+	filters  *filter.Chain // nil: none
 	clusters *cluster.Set
 	log      accesslog.Log
 
@@ -88,6 +90,19 @@ func New(o Options) *Manager {
 	m.rules = forwarding.New(h, forwarding.Options{
 		NodeID: o.NodeID, NodeCluster: o.NodeCluster, LocalAddress: o.LocalAddress, Clock: o.Clock,
 	})
+	if len(h.Filters) > 0 {
+		m.filters = filter.New(h, filter.Options{
+			NodeCluster: o.NodeCluster, Stats: o.Stats,
+			Hosts: func(name string) (healthy, total int, ok bool) {
+				c := o.Clusters.Cluster(name)
+				if c == nil {
+					return 0, 0, false
+				}
+				healthy, degraded, total := c.Healthy()
+				return healthy + degraded, total, true
+			},
+		})
+	}
 	return m
 }
 
@@ -100,6 +115,7 @@ func (m *Manager) Serve(c net.Conn, info message.Connection) {
 	m.counts.ActiveConnections.Inc()
 	m.counts.ActiveHTTP1.Inc()
 	k.serve()
+	k.closeOwn()
 	m.counts.ActiveConnections.Dec()
 	m.counts.ActiveHTTP1.Dec()
 	m.counts.Destroyed.Inc()

@@ -28,19 +28,30 @@ func (p *pools) Close() error {
 func NewPools(c *cluster.Cluster, h *cluster.Host) io.Closer {
 	p := new(pools)
 	for i := range p.byPriority {
-		b := c.Breakers(config.Priority(i))
-		p.byPriority[i] = upstream.NewPool(upstream.Options{
-			Dial:        func() (net.Conn, error) { return dial(c, h) },
-			Connections: &b.Connections,
-			Pending:     &b.Pending,
-			PerHost:     int(c.Config.PerHostConnections),
-			Idle:        c.Config.IdleTimeout,
-			MaxAge:      c.Config.MaxConnectionDuration,
-			MaxRequests: c.Config.MaxRequestsPerConnection,
-			Events:      &poolEvents{c.Stats, &h.Stats},
-		})
+		p.byPriority[i] = newPool(c, h, config.Priority(i), nil)
 	}
 	return p
+}
+
+// newPool makes a pool whose connections begin with a header.
+func newPool(c *cluster.Cluster, h *cluster.Host, priority config.Priority, header []byte) *upstream.Pool {
+	b := c.Breakers(priority)
+	return upstream.NewPool(upstream.Options{
+		Dial: func() (net.Conn, error) {
+			conn, err := dial(c, h)
+			if err != nil {
+				return nil, err
+			}
+			return withHeader(conn, header)
+		},
+		Connections: &b.Connections,
+		Pending:     &b.Pending,
+		PerHost:     int(c.Config.PerHostConnections),
+		Idle:        c.Config.IdleTimeout,
+		MaxAge:      c.Config.MaxConnectionDuration,
+		MaxRequests: c.Config.MaxRequestsPerConnection,
+		Events:      &poolEvents{c.Stats, &h.Stats},
+	})
 }
 
 // dial connects to a host.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/maglev-lb/maglev/mesh/http1"
+	"github.com/maglev-lb/maglev/mesh/message"
 )
 
 // receive reads the head of a request. It returns false if there is none to be served; then the
@@ -22,7 +23,9 @@ func (s *stream) receive() (end, bool) {
 			s.ex.WireBytesReceived = uint64(len(buffered))
 			return s.refuseCodec(err), false
 		case n > 0:
-			s.ex.HeaderBytesReceived = headerBytes(buffered[:n]) - uint64(len(s.ex.Request.Fields))
+			if len(s.m.log) > 0 {
+				s.ex.HeaderBytesReceived = requestBytes(&s.ex.Request)
+			}
 			s.ex.WireBytesReceived = uint64(n)
 			conn.Take(n)
 			s.head = head
@@ -69,4 +72,14 @@ func (s *stream) headDeadline() (time.Time, cause) {
 		}
 	}
 	return until, why
+}
+
+// requestBytes returns how much of a request's head its fields are, as Envoy counts them:
+// without the first line, the blanks around values and one byte of each end of a line.
+func requestBytes(r *message.Request) uint64 {
+	n := len("host: ") + len(r.Authority) + 1
+	for i := range r.Fields {
+		n += len(r.Fields[i].Name) + len(": ") + len(r.Fields[i].Value) + 1
+	}
+	return uint64(n)
 }

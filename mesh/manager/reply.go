@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/maglev-lb/maglev/mesh/config"
 	"github.com/maglev-lb/maglev/mesh/forwarding"
 	"github.com/maglev-lb/maglev/mesh/http1"
 	"github.com/maglev-lb/maglev/mesh/message"
@@ -43,14 +44,21 @@ func (s *stream) reply(reply *forwarding.Reply) end { return s.replyTyped(reply,
 func (s *stream) replyTyped(reply *forwarding.Reply, contentType string) end {
 	if s.route != nil {
 		s.route.RewriteResponse(&s.ex, s.weighted)
-		if s.cluster != nil {
+		if s.attempt.failure == overflow {
+			s.m.rules.Overloaded(&s.ex)
+		}
+		if s.ex.Attempts > 0 {
 			forwarding.CountAttempts(&s.ex, s.route.VirtualHost.Config)
 		}
+	}
+	if s.filtered != nil {
+		s.filtered.AddHeaders(&s.ex)
 	}
 	if contentType != "" {
 		s.ex.Response.Fields.Set("content-type", contentType)
 	}
 	body, close := s.m.rules.LocalReply(&s.ex, &s.state, reply)
+	s.filterAnswer()
 	framing := s.m.rules.Response(&s.ex, &s.state, http1.Body(len(body)), s.wall())
 	last := s.startAnswer(framing, close)
 	s.out = append(s.out, body...)
@@ -63,6 +71,13 @@ func (s *stream) replyTyped(reply *forwarding.Reply, contentType string) end {
 		return closeGently
 	}
 	return keepAlive
+}
+
+// filterAnswer takes the answer through the filters that the request has come by.
+func (s *stream) filterAnswer() {
+	if s.m.filters != nil {
+		s.m.filters.Response(&s.ex, &s.filters, s.wall())
+	}
 }
 
 // redirect answers with the route's redirect.
@@ -96,7 +111,7 @@ func (s *stream) startAnswer(framing http1.Body, close bool) (last bool) {
 		a.Body = http1.UntilClose
 		close = close || s.ex.Request.Method != "HEAD"
 	}
-	if !s.complete() && !s.granted {
+	if !s.granted && (!s.complete() || s.early) {
 		close = true
 		s.m.counts.EarlyAnswers.Inc()
 	}
@@ -105,6 +120,7 @@ func (s *stream) startAnswer(framing http1.Body, close bool) (last bool) {
 	if s.granted {
 		a = http1.Answer{}
 	}
+	a.Proper = s.m.config.HeaderCase == config.ProperCase
 	before := len(s.out)
 	s.out = http1.AppendResponse(s.out, &s.ex.Response, a)
 	s.ex.HeaderBytesSent = headerBytes(s.out[before:])
@@ -119,7 +135,12 @@ func (s *stream) sayContinue() bool {
 }
 
 // complete returns whether the request has been read to its end.
-func (s *stream) complete() bool { return s.ex.Points.RequestRead != 0 }
+func (s *stream) complete() bool {
+	if s.ex.Points.RequestRead == 0 {
+		s.ex.Points.RequestRead = time.Duration(s.bodyRead.Load())
+	}
+	return s.ex.Points.RequestRead != 0
+}
 
 // flush writes what there is for the client.
 func (s *stream) flush() error {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/maglev-lb/maglev/mesh/cluster"
 	"github.com/maglev-lb/maglev/mesh/config"
+	"github.com/maglev-lb/maglev/mesh/filter"
 	"github.com/maglev-lb/maglev/mesh/forwarding"
 	"github.com/maglev-lb/maglev/mesh/http1"
 	"github.com/maglev-lb/maglev/mesh/message"
@@ -17,14 +18,16 @@ import (
 // A stream is a request on its way through the proxy, from its first byte to the line in the
 // access log. It is used again, with its buffers, for requests of whichever connection.
 type stream struct {
-	m      *Manager
-	client *client
-	ex     message.Exchange
-	state  forwarding.State
-	head   http1.Head // the request's
-	body   requestBody
-	pump   *pump
-	random uint64
+	m        *Manager
+	client   *client
+	ex       message.Exchange
+	state    forwarding.State
+	filters  filter.State
+	filtered *filter.Reply // the answer that a filter gives; nil: none does
+	head     http1.Head    // the request's
+	body     requestBody
+	pump     *pump
+	random   uint64
 
 	route    *route.Route // nil: none has been chosen
 	forward  *config.Forward
@@ -37,9 +40,11 @@ type stream struct {
 	cookies  []string // that the answer sets
 	shadows  []*shadow
 	granted  bool // an upgrade
+	early    bool // what is answered was found out before the body was read
 
 	limits       limits
 	active       atomic.Int64 // when something has last moved, since ex.Start
+	bodyRead     atomic.Int64 // when the pump has read the last of the body; 0: not yet
 	answerLimits http1.Limits // of answers' heads
 
 	headSize int    // of the head in up
@@ -114,21 +119,25 @@ func (s *stream) handle() end {
 	if s.state.Upgrade != "" || s.ex.Request.Method == "CONNECT" {
 		s.ex.Points.RequestRead = 0 // its end is that of the connection
 	}
-	var host *route.VirtualHost
-	host, s.route = m.routes.Match(&s.ex, s.random)
-	if host != nil {
-		s.ex.VirtualHost = host.Config.Name
+	if forwarding.Routable(&s.ex) {
+		var host *route.VirtualHost
+		host, s.route = m.routes.Match(&s.ex, s.random)
+		if host != nil {
+			s.ex.VirtualHost = host.Config.Name
+		}
 	}
 	if s.route != nil {
 		s.ex.Route = s.route.Config.Name
+		s.chooseCluster()
 	}
-	var forward *config.Forward
-	if s.route != nil {
-		forward = s.route.Config.Forward
-	}
-	if !m.rules.UpgradeAllowed(&s.state, forward) {
+	if s.forward != nil && !m.rules.UpgradeAllowed(&s.state, s.forward) {
 		m.counts.UpgradesRefused.Inc()
 		return s.reply(forwarding.RefusedUpgrade)
+	}
+	if m.filters != nil {
+		if end, ok := s.filter(); !ok {
+			return end
+		}
 	}
 	m.counts.Routed.Inc()
 	switch r := s.route; {
@@ -158,6 +167,40 @@ func (s *stream) normalizePath() (end, bool) {
 	return keepAlive, true
 }
 
+// filter takes the request through the filters. It returns false if one of them has answered.
+func (s *stream) filter() (end, bool) {
+	var own *config.LocalRateLimit
+	if s.route != nil {
+		own = s.route.RateLimit(s.weighted)
+	}
+	reply := s.m.filters.Request(&s.ex, &s.filters, filter.Input{
+		RateLimit: own, Connection: &s.client.buckets, Random: rand.Uint64(), Now: s.ex.Start,
+	})
+	if reply == nil {
+		return keepAlive, true
+	}
+	if reply.AfterBody && !s.discardBody() {
+		return closeNow, false
+	}
+	s.filtered = reply
+	return s.reply(&reply.Reply), false
+}
+
+// discardBody reads the body of a request that nobody wants.
+func (s *stream) discardBody() bool {
+	for !s.body.ended {
+		if s.client.conn.Fill(s.ex.Start.Add(s.limits.idle)) != nil {
+			return false
+		}
+		var err error
+		if s.up, err = s.body.take(s.client.conn, s.up[:0]); err != nil {
+			return false
+		}
+	}
+	s.requestComplete()
+	return true
+}
+
 // finish counts the exchange, and logs it.
 func (s *stream) finish() {
 	m := s.m
@@ -168,6 +211,7 @@ func (s *stream) finish() {
 		m.listenerCounts.Classes.Inc(status)
 	}
 	m.counts.Time.Record(uint64(s.ex.Points.End.Milliseconds()))
+	s.ex.WireBytesReceived += s.body.wire
 	m.log.Log(&s.ex)
 	s.sendShadows()
 }
