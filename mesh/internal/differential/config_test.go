@@ -125,9 +125,10 @@ func (s *setup) listener(name string, manager object) object {
 
 	format := object{}
 	if text, ok := take(manager, "log").(string); ok {
-		format["text_format_source"] = object{"inline_string": strings.TrimSuffix(text, "\n") + "\n"}
+		format["text_format_source"] = object{"inline_string": logPrefix + strings.TrimSuffix(text, "\n") + "\n"}
 	}
 	if fields, ok := take(manager, "json_log").(object); ok {
+		fields[logField] = strings.TrimSpace(logPrefix)
 		format["json_format"] = fields
 	}
 	if len(format) > 0 {

@@ -75,19 +75,14 @@ func TestRecorded(t *testing.T) {
 		t.Run(topic(path), func(t *testing.T) {
 			t.Parallel()
 			f, b := open(t, path, meshproxyProgram(binary))
-			for _, x := range f.cases {
-				t.Run(x.name, func(t *testing.T) {
-					want := x.envoy
-					if x.reason != "" {
-						want = x.ours
-					}
-					require.NotEmpty(t, want, "%s:%d has no recording", path, x.line)
-					got, err := b.run(x, want)
-					require.NoError(t, err)
-					compare(t, f, x, want, got)
-				})
-			}
-			checkKept(t, f, b)
+			all := b.runAll(f, func(x *exchange) string {
+				require.NotEmpty(t, x.envoy, "%s:%d has no recording", path, x.line)
+				if x.reason != "" {
+					return x.ours
+				}
+				return x.envoy
+			})
+			compareAll(t, f, b, all)
 		})
 	}
 }
@@ -105,24 +100,16 @@ func TestLive(t *testing.T) {
 		t.Run(topic(path), func(t *testing.T) {
 			t.Parallel()
 			f, b := open(t, path, envoyProgram(binary))
-			for _, x := range f.cases {
-				t.Run(x.name, func(t *testing.T) {
-					want := x.envoy
-					if *recordFlag && (*renew || want == "") {
-						want = ""
-					} else {
-						require.NotEmpty(t, want, "%s:%d has no recording", path, x.line)
-					}
-					got, err := b.run(x, want)
-					require.NoError(t, err)
-					if want == "" {
-						x.envoy = got
-						return
-					}
-					compare(t, f, x, want, got)
-				})
-			}
-			checkKept(t, f, b)
+			all := b.runAll(f, func(x *exchange) string {
+				if *recordFlag && *renew {
+					return ""
+				}
+				if !*recordFlag {
+					require.NotEmpty(t, x.envoy, "%s:%d has no recording", path, x.line)
+				}
+				return x.envoy
+			})
+			compareAll(t, f, b, all)
 			if *recordFlag {
 				require.NoError(t, f.write())
 			}
@@ -142,30 +129,42 @@ func open(t *testing.T, path string, p proxy) (*file, *bench) {
 	return f, b
 }
 
+// compareAll compares what has come of each case with what was expected, as a test of its own.
+// What was not expected at all is kept as the recording.
+func compareAll(t *testing.T, f *file, b *bench, all []*outcome) {
+	broken := b.checkKept()
+	for _, o := range all {
+		t.Run(o.x.name, func(t *testing.T) {
+			require.NoError(t, o.err)
+			if o.want == "" {
+				o.x.envoy = o.record
+				return
+			}
+			compare(t, f, o)
+			if broken[o.x] {
+				fail(t, fmt.Sprintf("%s:%d: %q: the connection has not stayed open\n", f.path, o.x.line, o.x.name))
+			}
+		})
+	}
+}
+
 // compare fails the test if a record is not as expected, and tells whether it is only the order of lines.
-func compare(t *testing.T, f *file, x *exchange, want, got string) {
-	if want == got {
+func compare(t *testing.T, f *file, o *outcome) {
+	if o.want == o.record {
 		return
 	}
 	what := "differs"
-	if slices.Equal(sorted(want), sorted(got)) {
+	if slices.Equal(sorted(o.want), sorted(o.record)) {
 		what = "differs in order alone"
 	}
-	text := fmt.Sprintf("%s:%d: %q %s\n%s--- expected\n%s--- got\n%s", f.path, x.line, x.name, what, x.input, want, got)
-	if *report != "" {
-		addReport(t, text)
-	}
-	t.Error(text)
+	fail(t, fmt.Sprintf("%s:%d: %q %s\n%s--- expected\n%s--- got\n%s", f.path, o.x.line, o.x.name, what, o.x.input, o.want, o.record))
 }
 
-// checkKept fails the test for connections that have not stayed open.
-func checkKept(t *testing.T, f *file, b *bench) {
-	for _, x := range b.checkKept() {
-		text := fmt.Sprintf("%s:%d: %q: the connection has not stayed open\n", f.path, x.line, x.name)
-		if *report != "" {
-			addReport(t, text)
-		}
-		t.Error(text)
+// fail fails the test and reports why.
+func fail(t *testing.T, text string) {
+	t.Error(text)
+	if *report != "" {
+		addReport(t, text)
 	}
 }
 

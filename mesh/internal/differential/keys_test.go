@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -76,11 +75,7 @@ func compareKeys(t *testing.T, x *exchange, got string) {
 		}
 	}
 	if different > 0 {
-		text := fmt.Sprintf("%s:%d: %q: %d of %d keys go to another backend\n%s--- got\n%s", keysFile, x.line, x.name, different, keyCount, x.input, wrap(got))
-		if *report != "" {
-			addReport(t, text)
-		}
-		t.Error(text)
+		fail(t, fmt.Sprintf("%s:%d: %q: %d of %d keys go to another backend\n%s--- got\n%s", keysFile, x.line, x.name, different, keyCount, x.input, wrap(got)))
 	}
 }
 
@@ -102,11 +97,10 @@ func (b *bench) letters(x *exchange) (string, error) {
 	for i := range x.steps {
 		request = append(request, x.steps[i].send...)
 	}
-	listener := x.listener
-	if listener == "" {
-		listener = b.setup.listeners[0]
+	address, err := b.address(x.listener)
+	if err != nil {
+		return "", err
 	}
-	address := "127.0.0.1:" + strconv.Itoa(b.setup.ports[listener])
 	var out []byte
 	var c net.Conn
 	var r *bufio.Reader
@@ -119,7 +113,6 @@ func (b *bench) letters(x *exchange) (string, error) {
 			if x.from != "" {
 				d.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 1, byte(i>>8), byte(i))}
 			}
-			var err error
 			if c, err = d.Dial("tcp", address); err != nil {
 				return "", err
 			}

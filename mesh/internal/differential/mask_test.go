@@ -3,6 +3,7 @@ package differential
 import (
 	"net"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -26,15 +27,14 @@ var masks = []struct {
 // A masker masks what is known only while the test runs.
 type masker struct {
 	setup   *setup
-	clients map[int]bool // ports of the connections of clients
 	proxies map[int]bool // ports of the proxy's connections to backends
 	machine []string     // the machine's own addresses
 }
 
 var number = regexp.MustCompile(`\b\d{4,5}\b`)
 
-// mask masks a record.
-func (m *masker) mask(record string) string {
+// mask masks a record of a case, whose clients' connections had these ports.
+func (m *masker) mask(record string, clients []int) string {
 	names := make(map[int]string, len(m.setup.ports))
 	for name, port := range m.setup.ports {
 		names[port] = "PORT_" + name
@@ -56,7 +56,7 @@ func (m *masker) mask(record string) string {
 			switch {
 			case names[port] != "":
 				return names[port]
-			case port != 0 && m.clients[port]:
+			case slices.Contains(clients, port):
 				return "PORT_client"
 			case m.proxies[port]:
 				return "PORT_upstream"

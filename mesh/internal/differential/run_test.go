@@ -1,11 +1,7 @@
 package differential
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -32,7 +28,6 @@ type bench struct {
 	backends *backends
 	proxy    proxy
 	masker   *masker
-	logs     map[string]int // bytes that have been read of each log
 	kept     []kept
 }
 
@@ -53,7 +48,7 @@ func tryBench(f *file, dir string, p proxy) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{setup: s, backends: newBackends(), proxy: p, logs: make(map[string]int)}
+	b := &bench{setup: s, backends: newBackends(), proxy: p}
 	for _, name := range s.backends {
 		if s.ports[name], err = b.backends.start(name); err != nil {
 			return nil, err
@@ -67,10 +62,7 @@ func tryBench(f *file, dir string, p proxy) (*bench, error) {
 	if err := s.write(c); err != nil {
 		return nil, err
 	}
-	for _, log := range s.logs {
-		_ = os.Remove(log)
-	}
-	b.masker = &masker{setup: s, machine: ownAddresses(), clients: make(map[int]bool)}
+	b.masker = &masker{setup: s, proxies: b.backends.proxies, machine: ownAddresses()}
 	if err := p.start(s); err != nil {
 		b.backends.stop()
 		return nil, err
@@ -83,43 +75,60 @@ func (b *bench) close() {
 	b.backends.stop()
 }
 
-// run runs a case and returns its masked record. want is the expected record, by which run knows
-// what to wait for. If it is empty, run waits until nothing more comes.
-func (b *bench) run(x *exchange, want string) (string, error) {
+// An outcome is what has come of a case.
+type outcome struct {
+	x       *exchange
+	want    string // the expected record, "" if there is none yet
+	record  string
+	clients []int // ports of the client's connections
+	err     error
+}
+
+// runAll runs the cases of a file. want says what is expected of each, by which it is known what to
+// wait for. Where it is empty, runAll waits until nothing more comes.
+func (b *bench) runAll(f *file, want func(*exchange) string) []*outcome {
+	var out []*outcome
+	for _, x := range f.cases {
+		o := &outcome{x: x, want: want(x)}
+		o.err = b.run(o)
+		out = append(out, o)
+	}
+	b.readLogs(out)
+	for _, o := range out {
+		o.record = b.masker.mask(o.record, o.clients)
+	}
+	return out
+}
+
+// run runs a case.
+func (b *bench) run(o *outcome) error {
+	x := o.x
 	b.backends.begin(x)
-	listener := x.listener
-	if listener == "" {
-		listener = b.setup.listeners[0]
-	}
-	port, ok := b.setup.ports[listener]
-	if !ok {
-		return "", fmt.Errorf("there is no listener %q", listener)
-	}
-	address := "127.0.0.1:" + strconv.Itoa(port)
-	if b.setup.pipes[listener] {
-		address = b.setup.pipe(listener)
+	address, err := b.address(x.listener)
+	if err != nil {
+		return err
 	}
 	if x.hold {
 		c, err := dial("", address)
 		if err != nil {
-			return "", err
+			return err
 		}
 		defer c.conn.Close()
 	}
-	wanted := strings.SplitAfter(want, "\n")
+	wanted := strings.SplitAfter(o.want, "\n")
 	methods := x.methods()
 	var out strings.Builder
 	for i := 0; i <= len(x.steps); {
 		c, err := dial(x.from, address)
 		if err != nil {
-			return "", err
+			return err
 		}
-		b.masker.clients[addressPort(c.conn.LocalAddr())] = true
+		o.clients = append(o.clients, addressPort(c.conn.LocalAddr()))
 		c.methods = methods
 		part, rest := cutConnection(wanted)
 		wanted = rest
-		i = c.play(b.setup, x.steps, i, strings.Join(part, ""))
-		keep := c.finish(strings.Join(part, ""), want == "")
+		i = c.play(b.setup, x.steps, i)
+		keep := c.finish(strings.Join(part, ""), o.want == "")
 		c.record(&out)
 		if keep {
 			b.kept = append(b.kept, kept{x, c, c.received()})
@@ -127,15 +136,24 @@ func (b *bench) run(x *exchange, want string) (string, error) {
 			c.conn.Close()
 		}
 	}
-	b.recordBackends(x, want, &out)
-	if err := b.recordLog(listener, want, &out); err != nil {
-		return "", err
+	b.recordBackends(x, o.want, &out)
+	o.record = out.String()
+	return nil
+}
+
+// address returns where a listener is; "" is the first one.
+func (b *bench) address(listener string) (string, error) {
+	if listener == "" {
+		listener = b.setup.listeners[0]
 	}
-	b.backends.mu.Lock()
-	b.masker.proxies = b.backends.proxies
-	record := b.masker.mask(out.String())
-	b.backends.mu.Unlock()
-	return record, nil
+	if b.setup.pipes[listener] {
+		return b.setup.pipe(listener), nil
+	}
+	port, ok := b.setup.ports[listener]
+	if !ok {
+		return "", fmt.Errorf("there is no listener %q", listener)
+	}
+	return "127.0.0.1:" + strconv.Itoa(port), nil
 }
 
 // cutConnection returns the lines of a record up to the end of a connection, and the others.
@@ -149,7 +167,7 @@ func cutConnection(lines []string) (part, rest []string) {
 }
 
 // play does the steps from i on, to the end or to a new connection, and returns the next one.
-func (c *client) play(s *setup, steps []step, i int, want string) int {
+func (c *client) play(s *setup, steps []step, i int) int {
 	finals := 0
 	for ; i < len(steps); i++ {
 		switch st := steps[i]; st.do {
@@ -229,13 +247,13 @@ func (c *client) received() int {
 }
 
 // checkKept returns the cases whose connections have not stayed open, or on which more has come.
-func (b *bench) checkKept() []*exchange {
+func (b *bench) checkKept() map[*exchange]bool {
 	time.Sleep(linger)
-	var out []*exchange
+	out := make(map[*exchange]bool)
 	for _, k := range b.kept {
 		k.c.mu.Lock()
 		if k.c.end != "" || len(k.c.got) != k.n {
-			out = append(out, k.x)
+			out[k.x] = true
 		}
 		k.c.mu.Unlock()
 		k.c.conn.Close()
@@ -296,32 +314,4 @@ func (b *bench) recordBackends(x *exchange, want string, out *strings.Builder) {
 		slices.Sort(texts)
 	}
 	out.WriteString(strings.Join(texts, ""))
-}
-
-// recordLog adds the lines that have come to a listener's log.
-func (b *bench) recordLog(listener, want string, out *strings.Builder) error {
-	path := b.setup.logs[listener]
-	if path == "" {
-		return nil
-	}
-	lines := strings.Count("\n"+want, "\nlog>")
-	if want == "" {
-		time.Sleep(200 * time.Millisecond)
-	}
-	var text []byte
-	for deadline := time.Now().Add(*patience); ; time.Sleep(5 * time.Millisecond) {
-		all, err := os.ReadFile(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		text = all[b.logs[path]:]
-		if bytes.Count(text, []byte("\n")) >= lines || time.Now().After(deadline) {
-			b.logs[path] = len(all)
-			break
-		}
-	}
-	for line := range bytes.Lines(text) {
-		out.WriteString("log> " + strings.TrimRight(escape(bytes.TrimSuffix(line, []byte("\n"))), " ") + "\n")
-	}
-	return nil
 }
