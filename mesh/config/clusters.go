@@ -209,7 +209,7 @@ const upstreamOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 // upstreamProtocol reads the options of HTTP towards backends, from where they are now and
 // from the cluster's own fields, where they were before.
 func (b *builder) upstreamProtocol(p *place, m *clusterv3.Cluster, c *Cluster) {
-	c.IdleTimeout, c.MaxResponseHeaders, c.MaxResponseHeadersKB = time.Hour, 100, 60
+	c.IdleTimeout, c.MaxResponseHeaders, c.MaxResponseHeadersKB = time.Hour, 100, 80
 	c.MaxRequestsPerConnection = m.GetMaxRequestsPerConnection().GetValue()
 	at := p.to("typed_extension_protocol_options")
 	for key, value := range m.GetTypedExtensionProtocolOptions() {
@@ -237,7 +237,7 @@ func (b *builder) upstreamCommon(p *place, m *corev3.HttpProtocolOptions, c *Clu
 	c.MaxConnectionDuration = m.GetMaxConnectionDuration().AsDuration()
 	c.MaxRequestsPerConnection = uint32Or(m.GetMaxRequestsPerConnection(), c.MaxRequestsPerConnection)
 	c.MaxResponseHeaders = uint32Or(m.GetMaxHeadersCount(), 100)
-	c.MaxResponseHeadersKB = uint32Or(m.GetMaxResponseHeadersKb(), 60)
+	c.MaxResponseHeadersKB = uint32Or(m.GetMaxResponseHeadersKb(), 80) // what Envoy lets through, though its comment has 60
 	if m.GetMaxStreamDuration() != nil {
 		b.bad(p.to("max_stream_duration"), "unsupported towards backends; routes have one")
 	}

@@ -24,6 +24,7 @@ type framing struct {
 	keepAlive  bool
 	upgrade    bool // Connection has it
 	expect     bool // Expect is 100-continue
+	expected   bool // there is one
 	connection bool // there is one
 }
 
@@ -54,7 +55,9 @@ func (f *framing) take(name, value []byte) error {
 		// What some clients take for Connection; of its options only this one can do no harm.
 		f.close = f.close || equal(value, "close")
 	case "expect":
-		f.expect = equal(value, "100-continue")
+		// Two of them are one that is unknown.
+		f.expect = !f.expected && equal(value, "100-continue")
+		f.expected = true
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ var (
 	errColon       = bad("a field line without a colon")
 	errRequestLine = bad("a request line that is not: method, target, version")
 	errMethod      = bad("an unknown method")
-	errTarget      = &Error{400, "a target with characters that none may have", "http1.invalid_characters"}
+	errTarget      = &Error{400, "a target with characters that none may have", "http1.codec_error"}
 	errForm        = &Error{400, "a target of no known form", "http1.invalid_url"}
 	errScheme      = &Error{400, "a target whose scheme is neither http nor https", "http1.invalid_scheme"}
 	errNoContent   = bad("a length, or a transfer coding, of an answer that has no body")

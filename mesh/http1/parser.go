@@ -82,8 +82,11 @@ func (p *Parser) fields(b []byte, f *framing) error {
 		case at == l.to:
 			return errColon
 		case b[at] != ':':
-			if at == l.from && (b[at] == ' ' || b[at] == '\t') {
+			switch c := b[at]; {
+			case at == l.from && (c == ' ' || c == '\t'):
 				return errFold
+			case c < ' ' || c == 0x7F:
+				return errControl
 			}
 			return errName
 		case at == l.from:

@@ -39,16 +39,35 @@ var methods = strings.Fields(`ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LIN
 // The scheme is "http" unless the target has one. A Host that differs from that
 // of the target is of no account (RFC 9112, section 3.2.2).
 func (p *Parser) Request(b []byte, r *message.Request) (n int, h Head, err error) {
+	h.Minor = 1
+	if !beginsWithMethod(b) {
+		return 0, h, errMethod // what is no HTTP at all is not waited for
+	}
 	n, err = p.find(b)
 	if n == 0 || err != nil {
-		return 0, Head{Minor: 1}, err
+		return 0, h, err
 	}
-	h.Minor = 1
 	if err = p.request(b[:n], r, &h); err != nil {
 		n = 0
 	}
 	p.reset()
 	return n, h, err
+}
+
+// beginsWithMethod returns whether what there is so far can be the beginning of a request.
+func beginsWithMethod(b []byte) bool {
+	for len(b) > 0 && b[0] == '\r' {
+		if len(b) > 1 && b[1] != '\n' {
+			return false
+		}
+		b = b[min(2, len(b)):]
+	}
+	for _, c := range b {
+		if c < 'A' || c > 'Z' {
+			return c == ' ' || c == '-'
+		}
+	}
+	return true
 }
 
 // request reads a head that is complete.
@@ -58,7 +77,7 @@ func (p *Parser) request(b []byte, r *message.Request, h *Head) error {
 	target, version, ok2 := bytes.Cut(rest, space)
 	switch {
 	case !all(first, inValue):
-		return errTarget
+		return errControl
 	case !ok:
 		return errRequestLine
 	case !slices.Contains(methods, string(method)):
@@ -147,7 +166,7 @@ func form(r *message.Request) error {
 	scheme, rest, ok := strings.Cut(r.Path, "://")
 	switch {
 	case !ok:
-		return errForm
+		return errTarget
 	case strings.EqualFold(scheme, "http"):
 	case strings.EqualFold(scheme, "https"):
 		r.Scheme = "https"

@@ -180,12 +180,16 @@ func (l *Listener) handle(c net.Conn) {
 		c.Close()
 		l.limit.leave()
 	default:
-		l.serve(c, message.Connection{
+		info := message.Connection{
 			ID:       lastID.Add(1),
 			Local:    message.AddressOf(c.LocalAddr()),
 			Remote:   message.AddressOf(c.RemoteAddr()),
 			Listener: l.config.Name,
-		})
+		}
+		if !info.Remote.IP.IsValid() {
+			info.Remote = info.Local // who connects to a pipe has no address
+		}
+		l.serve(c, info)
 		l.limit.leave()
 	}
 	l.counts.destroyed.Inc()

@@ -50,7 +50,6 @@ func (s *stream) answer(a *attempt) end {
 // prepareAnswer makes of the head of an upstream's answer what the client gets, and returns how the end
 // of the body is told.
 func (s *stream) prepareAnswer(a *attempt) http1.Body {
-	s.addCookies()
 	took := time.Duration(-1)
 	if s.complete() {
 		took = s.now() - s.ex.Points.RequestRead
@@ -58,6 +57,7 @@ func (s *stream) prepareAnswer(a *attempt) http1.Body {
 	if !s.m.rules.Answer(&s.ex, &s.state, took) {
 		a.head.Body, a.head.Close = http1.NoBody, true
 	}
+	s.addCookies()
 	s.route.RewriteResponse(&s.ex, s.weighted)
 	forwarding.CountAttempts(&s.ex, s.route.VirtualHost.Config)
 	s.filterAnswer()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/maglev-lb/maglev/mesh/cluster"
 	"github.com/maglev-lb/maglev/mesh/http1"
+	"github.com/maglev-lb/maglev/mesh/message"
 	"github.com/maglev-lb/maglev/mesh/upstream"
 )
 
@@ -35,6 +36,7 @@ type attempt struct {
 	head     http1.Head    // the answer's
 	sent     bool          // something of the request was written
 	answered bool          // the head of the answer is there
+	informed bool          // a 1xx was
 
 	failure failure
 	cause   cause // of timedOut
@@ -129,6 +131,7 @@ func (s *stream) connect(a *attempt) bool {
 		return true
 	case err == upstream.ErrOverflow:
 		a.failure = overflow
+		s.ex.Upstream, s.ex.UpstreamHost = message.Address{}, "" // it has not come that far
 		s.cluster.Stats.PendingOverflow.Inc()
 	case err == upstream.ErrGone:
 		a.failure = clientGone
@@ -212,6 +215,7 @@ func (s *stream) awaitHead(a *attempt) {
 			s.received(n)
 			conn.Take(n)
 			if s.ex.Response.Status < 200 && s.ex.Response.Status != 101 {
+				a.informed = true
 				continue // RFC 9110, section 15.2: of no concern to a client that has not asked
 			}
 			a.head, a.answered = head, true

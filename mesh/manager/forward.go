@@ -3,6 +3,7 @@ package manager
 import (
 	"time"
 
+	"github.com/maglev-lb/maglev/mesh/config"
 	"github.com/maglev-lb/maglev/mesh/forwarding"
 	"github.com/maglev-lb/maglev/mesh/http1"
 	"github.com/maglev-lb/maglev/mesh/message"
@@ -75,7 +76,9 @@ func (s *stream) plan() *forwarding.Reply {
 	}
 	s.route.RewriteRequest(&s.ex, s.weighted, s.m.tellOriginals)
 	s.retries.start(policy, s.m.rules.Retries(&s.ex, &s.state, policy), &s.cluster.Breakers(s.forward.Priority).Retries)
-	s.need.Hash, s.need.HasHash, s.cookies = s.route.Hash(&s.ex)
+	if s.cluster.Config.Policy == config.MaglevPolicy { // no other looks at it, or makes cookies
+		s.need.Hash, s.need.HasHash, s.cookies = s.route.Hash(&s.ex)
+	}
 	s.need.Random = mixed(s.random)
 	s.setLimits()
 	s.setBody()
@@ -171,7 +174,6 @@ func (s *stream) fail(a *attempt) end {
 		return closeNow
 	case overflow:
 		s.early = s.ex.Attempts == 1 && s.body.framing != http1.NoBody
-		s.ex.Upstream, s.ex.UpstreamHost = message.Address{}, ""
 		reply = s.reset(a)
 	case badRequest:
 		s.route = nil // whose mutations are not for what the codec says
@@ -207,7 +209,11 @@ func (s *stream) reset(a *attempt) *forwarding.Reply {
 		reason, details, reply.Flags = "protocol error", "protocol_error", message.UpstreamProtocolError
 		reply.Status = 502
 	}
-	reply.Details = "upstream_reset_before_response_started{" + details + "}"
+	when := "before"
+	if a.informed {
+		when = "after"
+	}
+	reply.Details = "upstream_reset_" + when + "_response_started{" + details + "}"
 	reply.Body = "upstream connect error or disconnect/reset before headers. "
 	if s.retries.made > 0 {
 		reply.Body += "retried and the latest "

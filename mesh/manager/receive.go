@@ -31,6 +31,7 @@ func (s *stream) receive() (end, bool) {
 			s.head = head
 			if head.Minor == 0 {
 				if !cfg.AcceptHTTP10 {
+					s.ex.Request = message.Request{Fields: s.ex.Request.Fields[:0]} // which nobody has read
 					return s.refuseCodec(http1.ErrVersion), false
 				}
 				s.ex.Protocol = "HTTP/1.0"

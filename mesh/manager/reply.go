@@ -115,6 +115,9 @@ func (s *stream) startAnswer(framing http1.Body, close bool) (last bool) {
 		close = true
 		s.m.counts.EarlyAnswers.Inc()
 	}
+	if a.Old && framing == http1.NoBody && s.ex.Response.Status == 204 {
+		close = true // as in Envoy
+	}
 	a.Close = close || s.head.Close || s.client.lastRequest()
 	a.Empty = forwarding.NeedsLength(&s.ex, framing)
 	if s.granted {

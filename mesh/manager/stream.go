@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -105,7 +106,7 @@ func (s *stream) handle() end {
 	if end, ok := s.receive(); !ok {
 		return end
 	}
-	if s.head.Continue && !s.body.ended && !s.sayContinue() {
+	if s.head.Continue && !s.sayContinue() {
 		return closeNow
 	}
 	m := s.m
@@ -130,7 +131,7 @@ func (s *stream) handle() end {
 		s.ex.Route = s.route.Config.Name
 		s.chooseCluster()
 	}
-	if s.forward != nil && !m.rules.UpgradeAllowed(&s.state, s.forward) {
+	if s.route != nil && !m.rules.UpgradeAllowed(&s.state, cmp.Or(s.forward, noForward)) {
 		m.counts.UpgradesRefused.Inc()
 		return s.reply(forwarding.RefusedUpgrade)
 	}
@@ -151,6 +152,10 @@ func (s *stream) handle() end {
 	}
 	return s.forwardRequest()
 }
+
+// noForward is in place of the action of a route that does not forward, which allows for no
+// upgrade of its own.
+var noForward = new(config.Forward)
 
 // normalizePath applies the rules for paths.
 func (s *stream) normalizePath() (end, bool) {
@@ -188,12 +193,15 @@ func (s *stream) filter() (end, bool) {
 
 // discardBody reads the body of a request that nobody wants.
 func (s *stream) discardBody() bool {
-	for !s.body.ended {
-		if s.client.conn.Fill(s.ex.Start.Add(s.limits.idle)) != nil {
-			return false
-		}
+	for {
 		var err error
 		if s.up, err = s.body.take(s.client.conn, s.up[:0]); err != nil {
+			return false
+		}
+		if s.body.ended {
+			break
+		}
+		if s.client.conn.Fill(s.ex.Start.Add(s.limits.idle)) != nil {
 			return false
 		}
 	}
