@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,7 +87,6 @@ func Start(ctx context.Context, b *config.Bootstrap, o Options) (p *Proxy, err e
 		}
 	}
 	p.state.Store(uint32(admin.Live))
-	settle()
 	for _, l := range p.listeners {
 		p.log.Info("listening", "listener", l.Name(), "address", l.Addr().String())
 	}
@@ -135,11 +133,6 @@ func localAddress() string {
 		}
 	}
 	return "127.0.0.1"
-}
-
-// settle gives back what reading the configuration has taken.
-func settle() {
-	debug.FreeOSMemory()
 }
 
 // Addr returns where a listener listens: those of the configuration in their order.
