@@ -138,6 +138,14 @@ func localAddress() string {
 // Addr returns where a listener listens: those of the configuration in their order.
 func (p *Proxy) Addr(i int) net.Addr { return p.listeners[i].Addr() }
 
+// AdminAddr returns where the admin server listens, nil if the configuration has none.
+func (p *Proxy) AdminAddr() net.Addr {
+	if p.admin == nil {
+		return nil
+	}
+	return p.admin.Addr()
+}
+
 // Quit returns a channel that is closed when somebody has asked the admin server for the
 // end.
 func (p *Proxy) Quit() <-chan struct{} { return p.quit }
