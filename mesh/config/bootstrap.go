@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strings"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -33,9 +34,20 @@ func (b *builder) bad(p *place, format string, args ...any) {
 	})
 }
 
-// unsupported says that a value is right, but not supported.
-func (b *builder) unsupported(p *place, value any) {
-	b.bad(p, "%v is unsupported", value)
+// missing says that an object lacks a field, unless what there is of it is wrong already.
+func (b *builder) missing(p *place, field string) {
+	at := p.to(field)
+	path := at.String()
+	for _, e := range b.errors {
+		if strings.HasPrefix(e.Path, path) {
+			return
+		}
+	}
+	if p.isThere(b.root, field) {
+		b.bad(at, "%s is empty", at.find(b.root).show())
+		return
+	}
+	b.bad(p, "%s is missing", field)
 }
 
 // any returns the message in a google.protobuf.Any, nil if there is none or it was wrong.

@@ -17,7 +17,7 @@ import (
 //	lb_policy: MAGLEVV
 //	#          ^ lb_policy: "MAGLEVV" is not allowed; ...
 //
-// A first line "# Envoy: ..." tells why a real Envoy sees it otherwise.
+// What has no column is marked with "# ! ". A first line "# Envoy: ..." tells why a real Envoy sees it otherwise.
 type testCase struct {
 	file  string
 	body  string   // with the marks
@@ -27,7 +27,7 @@ type testCase struct {
 }
 
 type mark struct {
-	line, column int // in the body
+	line, column int // in the body; column 0 is none
 	text         string
 }
 
@@ -35,6 +35,11 @@ type mark struct {
 // indentation, and comes after all that it may overrule.
 var frames = map[string]struct{ text, path string }{
 	"bootstrap": {"PART\n", ""},
+	"values":    {"PART\n", ""},
+	"listeners": {"static_resources:\n  listeners:\n  PART\n", "static_resources.listeners"},
+	"chains":    {"static_resources:\n  listeners:\n  - name: l\n    address: {socket_address: {address: 127.0.0.1, port_value: 0}}\n    filter_chains:\n      PART\n", "static_resources.listeners[0].filter_chains"},
+	"hosts":     {managerFrame + "          route_config:\n            virtual_hosts:\n            PART\n" + clusterFrame, managerPath + "route_config.virtual_hosts"},
+	"clusters":  {"static_resources:\n  clusters:\n  PART\n", "static_resources.clusters"},
 	"listener":  {listenerFrame + "    PART\n", "static_resources.listeners[0]."},
 	"manager":   {managerFrame + routesFrame + "          PART\n", managerPath},
 	"filter":    {managerFrame + routesFrame + filterFrame, managerPath},
@@ -114,6 +119,10 @@ func readCase(file, body string) *testCase {
 		}
 		if m := marked.FindStringSubmatch(line); m != nil {
 			c.marks = append(c.marks, mark{len(c.lines), len(m[1]) + 1, m[2]})
+			continue
+		}
+		if what, ok := strings.CutPrefix(line, "# ! "); ok {
+			c.marks = append(c.marks, mark{len(c.lines), 0, ": " + what})
 			continue
 		}
 		c.lines = append(c.lines, line)

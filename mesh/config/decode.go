@@ -488,7 +488,7 @@ func (d *decoder) any(message *anypb.Any, n *node) {
 	t := messageType(protoreflect.FullName(name.text[slash+1:]))
 	if t == nil {
 		d.push("@type")
-		d.bad(name, "%s is unsupported", name.show())
+		d.bad(name, "%s is unsupported%s", name.show(), likeType(name.text[slash+1:]))
 		d.pop()
 		return
 	}
@@ -616,6 +616,9 @@ func enumNames(desc protoreflect.EnumDescriptor) string {
 	}
 	var names []string
 	for i := range desc.Values().Len() {
+		if i == 20 {
+			return strings.Join(names[:8], ", ") + fmt.Sprintf(" and so on, see %s", desc.FullName())
+		}
 		names = append(names, string(desc.Values().Get(i).Name()))
 	}
 	return strings.Join(names, ", ")
@@ -632,8 +635,14 @@ func oneOf(names string) string {
 func (n *node) show() string {
 	switch n.kind {
 	case mapping:
+		if len(n.kids) == 0 {
+			return "{}"
+		}
 		return "{...}"
 	case list:
+		if len(n.kids) == 0 {
+			return "[]"
+		}
 		return "[...]"
 	}
 	if len(n.text) > 100 {

@@ -28,7 +28,7 @@ func (b *builder) endpoints(p *place, m *clusterv3.Cluster, c *Cluster) {
 			locality.Endpoints = append(locality.Endpoints, Endpoint{})
 			b.endpoint(at, j, m, c, &locality.Endpoints[len(locality.Endpoints)-1])
 		}
-		if sum := locality.weights(); sum > math.MaxUint32 {
+		if sum := locality.weights(); sum > math.MaxUint32 && c.Policy == MaglevPolicy {
 			b.bad(at.to("lb_endpoints"), "the weights of a locality's endpoints are %d together; they may be at most %d", sum, uint32(math.MaxUint32))
 		}
 	}
@@ -37,7 +37,7 @@ func (b *builder) endpoints(p *place, m *clusterv3.Cluster, c *Cluster) {
 		for i := range c.Priorities[priority].Localities {
 			sum += uint64(c.Priorities[priority].Localities[i].Weight)
 		}
-		if sum > math.MaxUint32 {
+		if sum > math.MaxUint32 && c.Policy == MaglevPolicy {
 			b.bad(p.to("endpoints"), "the weights of the localities of priority %d are %d together; they may be at most %d", priority, sum, uint32(math.MaxUint32))
 		}
 	}
@@ -115,16 +115,6 @@ func (b *builder) endpoint(group *place, index int, m *endpointv3.LbEndpoint, c 
 			}
 		}
 	}
-}
-
-// missing says that an object lacks a field, unless something in there is wrong already.
-func (b *builder) missing(p *place, field string) {
-	for _, e := range b.errors {
-		if path := p.String(); len(e.Path) > len(path) && e.Path[:len(path)] == path {
-			return
-		}
-	}
-	b.bad(p, "%s is missing", field)
 }
 
 func socketAddress(m *corev3.Address) SocketAddress {

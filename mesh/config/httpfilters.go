@@ -28,7 +28,7 @@ func (b *builder) httpFilters(p *place, filters []*hcmv3.HttpFilter, h *HTTP) (l
 		}
 		switch config := config.(type) {
 		case nil:
-			if filter.GetTypedConfig() == nil && filter.GetConfigDiscovery() == nil {
+			if filter.GetTypedConfig() == nil && !at.isThere(b.root, "config_discovery") {
 				b.missing(at, "typed_config")
 			}
 		case *routerv3.Router:

@@ -109,7 +109,7 @@ func (b *builder) filterChain(p *place, m *listenerv3.FilterChain) FilterChain {
 		last := i == len(filters)-1
 		switch config := b.any(filter.GetTypedConfig()).(type) {
 		case nil:
-			if filter.GetTypedConfig() == nil && filter.GetConfigDiscovery() == nil {
+			if filter.GetTypedConfig() == nil && !at.isThere(b.root, "config_discovery") {
 				b.missing(at, "typed_config")
 			}
 		case *connectionlimitv3.ConnectionLimit:

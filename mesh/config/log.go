@@ -101,10 +101,32 @@ func (b *builder) bodyFormat(p *place, m *corev3.SubstitutionFormatString) *Body
 func (b *builder) json(p *place, m *structpb.Struct, omitEmpty bool) *format.JSON {
 	f, err := format.ParseJSON(m.AsMap(), omitEmpty)
 	if err != nil {
-		b.bad(p, "not allowed: %v", err)
+		before := len(b.errors)
+		for name, value := range m.GetFields() {
+			b.jsonValue(p.to(`["`+name+`"]`), value)
+		}
+		if len(b.errors) == before { // it is not one of the texts
+			b.bad(p, "not allowed: %v", err)
+		}
 		f, _ = format.ParseJSON(nil, omitEmpty)
 	}
 	return f
+}
+
+// jsonValue finds the texts in a JSON format that are wrong.
+func (b *builder) jsonValue(p *place, v *structpb.Value) {
+	switch v := v.GetKind().(type) {
+	case *structpb.Value_StringValue:
+		b.format(p, v.StringValue)
+	case *structpb.Value_StructValue:
+		for name, value := range v.StructValue.GetFields() {
+			b.jsonValue(p.to(`["`+name+`"]`), value)
+		}
+	case *structpb.Value_ListValue:
+		for i, value := range v.ListValue.GetValues() {
+			b.jsonValue(p.item(i), value)
+		}
+	}
 }
 
 func (b *builder) localReply(p *place, m *hcmv3.LocalReplyConfig) *LocalReplyConfig {

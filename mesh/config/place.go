@@ -51,6 +51,12 @@ func (p *place) find(root *node) *node {
 	return n
 }
 
+// isThere reports whether an object has a field, be it supported or not.
+func (p *place) isThere(root *node, field string) bool {
+	n, whole := p.to(field).walk(root)
+	return whole && !n.isNull()
+}
+
 func (p *place) walk(root *node) (n *node, whole bool) {
 	if p == nil {
 		return root, true

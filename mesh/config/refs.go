@@ -22,8 +22,10 @@ func (b *builder) refer(p *place, name string) {
 
 // resolve looks up all references.
 func (b *builder) resolve() {
+	// One of them may be meant for a cluster whose name is wrong.
+	nameless := b.clusters[""] != nil
 	for _, ref := range b.refs {
-		if b.clusters[ref.name] == nil {
+		if !nameless && b.clusters[ref.name] == nil {
 			b.bad(ref.place, "there is no cluster %q; static_resources.clusters has %s", ref.name, b.clusterNames())
 		}
 	}

@@ -73,7 +73,7 @@ func (b *builder) readLayer(p *place, prefix string, m *structpb.Struct) {
 func (b *builder) unusedRuntime() {
 	for name, key := range b.runtime {
 		if !key.used {
-			b.bad(key.place, "unsupported: no runtime_key is %q, and what Envoy itself has of this name is not there", name)
+			b.bad(key.place, "%q is unsupported: no field of this file has it for its runtime_key, and what Envoy itself looks up in its runtime is not looked up here", name)
 		}
 	}
 }

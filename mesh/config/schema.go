@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"sync"
 
@@ -103,6 +104,28 @@ func (f *field) inner() *schema {
 		}
 	})
 	return f.message
+}
+
+// likeType names the types that are supported of the kind of one that is not: of
+// envoy.extensions.filters.http.lua.v3.Lua, those in envoy.extensions.filters.http.
+func likeType(name string) string {
+	parts := strings.Split(name, ".")
+	if len(parts) < 5 {
+		return ""
+	}
+	kind := strings.Join(parts[:len(parts)-3], ".") + "."
+	var like []string
+	for known := range supported {
+		rest, ok := strings.CutPrefix(string(known), kind)
+		if ok && strings.Count(rest, ".") == 2 && strings.HasPrefix(kind, "envoy.extensions.") {
+			like = append(like, rest)
+		}
+	}
+	if len(like) == 0 {
+		return ""
+	}
+	slices.Sort(like)
+	return "; of " + strings.TrimSuffix(kind, ".") + " there are " + strings.Join(like, ", ")
 }
 
 // messageType returns the type of a name that may stand in "@type" here.

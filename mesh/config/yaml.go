@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -85,7 +84,7 @@ func parseText(file, text string) (*node, *Error) {
 		if root.isNull() {
 			what = "empty"
 		}
-		return nil, &Error{File: file, Line: max(1, int(root.line)), Text: "the file is " + what + "; it has to be an object with fields such as static_resources"}
+		return nil, &Error{File: file, Line: max(1, int(root.line)), Column: int(root.column), Text: "the file is " + what + "; it has to be an object with fields such as static_resources"}
 	}
 	return root, nil
 }
@@ -104,18 +103,13 @@ func checkJSON(file, text string) *Error {
 	return nil
 }
 
-var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+var yamlLine = regexp.MustCompile(`^yaml: (?:line \d+: )?`)
 
 // parseYAML reads any YAML.
 func parseYAML(file, text string) (root *node, wrong *Error) {
 	var document yaml.Node
 	if err := yaml.Unmarshal([]byte(text), &document); err != nil {
-		line := 1
-		match := yamlLine.FindStringSubmatch(err.Error())
-		if len(match) > 1 && match[1] != "" {
-			line, _ = strconv.Atoi(match[1])
-		}
-		return nil, &Error{File: file, Line: line, Text: "not YAML: " + yamlLine.ReplaceAllString(err.Error(), "")}
+		return nil, &Error{File: file, Line: brokenLine(text), Text: "not YAML: " + yamlLine.ReplaceAllString(err.Error(), "")}
 	}
 	if len(document.Content) == 0 {
 		return &node{plain: true, line: 1}, nil
@@ -124,6 +118,42 @@ func parseYAML(file, text string) (root *node, wrong *Error) {
 	c := converter{file: file, done: make(map[*yaml.Node]*node)}
 	c.convert(root, document.Content[0], 1)
 	return root, c.wrong
+}
+
+// brokenLine returns the line from which on a text is no YAML, however much of it is read: that
+// of what should not be there, or of what is not closed. (The library's own line is often that of
+// the block around it, or none.) The bytes it reads for that are bounded.
+func brokenLine(text string) int {
+	budget := 8 << 20
+	isYAML := func(end int) bool {
+		budget -= end
+		return yaml.Unmarshal([]byte(text[:end]), new(yaml.Node)) == nil
+	}
+	ends := []int{0} // where the first 0, 1, 2, ... lines end
+	for i := range len(text) {
+		if text[i] == '\n' || i == len(text)-1 {
+			ends = append(ends, i+1)
+		}
+	}
+	// The first good lines are YAML, and the first bad ones are not.
+	for good, bad := 0, len(ends)-1; ; bad = len(ends) - 1 {
+		for good+1 < bad && budget > 0 {
+			if middle := (good + bad) / 2; isYAML(ends[middle]) {
+				good = middle
+			} else {
+				bad = middle
+			}
+		}
+		// It may be that there just was not all of something, such as a list over several lines.
+		later := bad + 1
+		for later < min(bad+100, len(ends)-1) && budget > 0 && !isYAML(ends[later]) {
+			later++
+		}
+		if later >= min(bad+100, len(ends)-1) || budget <= 0 {
+			return max(1, bad)
+		}
+		good = later
+	}
 }
 
 // A converter makes nodes of the YAML library's. An alias becomes its anchor's node, so
