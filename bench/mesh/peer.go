@@ -145,6 +145,7 @@ func buildMeshproxy(ctx context.Context, dir string) (string, error) {
 	}
 	binary := filepath.Join(dir, "meshproxy")
 	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/meshproxy")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as the README has it
 	build.Dir = module
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build meshproxy: %w\n%s", err, out)

@@ -32,7 +32,7 @@ func main() {
 
 // gcPercent is GOGC's default here: a proxy keeps little and throws little away, so that it can
 // collect at half the usual distance without anybody noticing.
-const gcPercent = 50
+const gcPercent = 25
 
 // The exit codes.
 const (
