@@ -23,15 +23,12 @@ import (
 )
 
 func main() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	forgetPages() // what registering the messages of Envoy's interface has read
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// gcPercent is GOGC's default here: a proxy keeps little and throws little away, so that it can
-// collect at half the usual distance without anybody noticing.
+// gcPercent is GOGC's default here once the proxy serves: it keeps little and throws little away, so
+// that it can collect early without anybody noticing.
 const gcPercent = 25
 
 // The exit codes.
@@ -101,6 +98,9 @@ func serve(bootstrap *config.Bootstrap, log *slog.Logger) error {
 	p, err := proxy.Start(ctx, bootstrap, proxy.Options{Log: log})
 	if err != nil {
 		return err
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 	debug.FreeOSMemory() // what reading the configuration has taken
 	forgetPages()
