@@ -1,5 +1,7 @@
 package config
 
+//lint:file-ignore SA1019 Configurations in service still have the deprecated fields, and Envoy reads them.
+
 import (
 	"strings"
 
