@@ -17,11 +17,11 @@ func scan(text string) (*node, bool) {
 	if strings.HasPrefix(text, "---\n") {
 		s.pos, s.start, s.line = 4, 4, 2
 	}
-	root := new(node)
-	if !s.next() || !s.block(root, 1) || s.more {
+	if !s.next() {
 		return nil, false
 	}
-	return root, true
+	root, ok := s.block(1)
+	return &root, ok && !s.more
 }
 
 // A scanner is at a position of the text. Its methods return false where the text is not
@@ -39,7 +39,17 @@ type scanner struct {
 
 func (s *scanner) column() int { return s.pos - s.start }
 
-func (s *scanner) place(n *node) { n.line, n.column = s.line, int32(s.column()+1) }
+// node returns an empty node that begins here.
+func (s *scanner) node(k kind) node {
+	return node{kind: k, line: s.line, column: int32(s.column() + 1)}
+}
+
+// null returns a value that is not there.
+func (s *scanner) null() node {
+	n := s.node(scalar)
+	n.plain = true
+	return n
+}
 
 // next goes to the next text that is neither blank nor comment, and returns false if only
 // the end of a line may come here but does not, or a document begins or ends.
@@ -92,74 +102,73 @@ func isBlank(c byte) bool { return c == ' ' || c == '\n' }
 
 func (s *scanner) atDash() bool { return s.at(0) == '-' && isBlank(s.at(1)) }
 
-// block reads a value that begins here, in block style if it is not a flow.
-func (s *scanner) block(n *node, depth int) bool {
+// block reads a value that begins here, in block style if it is not a flow. (Nodes are
+// returned rather than filled, as each would be allocated where a recursion fills it.)
+func (s *scanner) block(depth int) (n node, ok bool) {
 	if depth > maxDepth {
-		return false
+		return n, false
 	}
-	s.place(n)
 	if s.atDash() {
-		return s.blockList(n, depth)
+		return s.blockList(depth)
 	}
 	if c := s.at(0); c == '{' || c == '[' {
-		return s.flow(n, depth) && s.nextLine()
+		n, ok = s.flow(depth)
+		return n, ok && s.nextLine()
 	}
 	column := s.column()
-	if !s.scalar(n, false) {
-		return false
+	if n, ok = s.scalar(false); !ok {
+		return n, false
 	}
 	if s.at(0) == ':' && isBlank(s.at(1)) {
 		return s.blockMapping(n, column, depth)
 	}
-	return s.nextLine()
+	return n, s.nextLine()
 }
 
-func (s *scanner) blockList(n *node, depth int) bool {
+func (s *scanner) blockList(depth int) (n node, ok bool) {
 	column, base := s.column(), len(s.stack)
-	n.kind = list
+	n = s.node(list)
 	for s.more && s.column() == column && s.atDash() {
 		line := s.line
 		s.pos++
-		item := node{plain: true}
-		s.place(&item)
+		item := s.null()
 		if !s.next() {
-			return false
+			return n, false
 		}
 		// What stands below the dash is the item if it is further in.
 		if s.more && (s.line == line || s.column() > column) {
-			item.plain = false
-			if !s.block(&item, depth+1) {
-				return false
+			if item, ok = s.block(depth + 1); !ok {
+				return n, false
 			}
 		}
 		s.stack = append(s.stack, item)
 	}
 	n.kids = s.take(base)
-	return !s.more || s.column() < column || s.column() == column && !s.atDash()
+	return n, !s.more || s.column() < column || s.column() == column && !s.atDash()
 }
 
-// blockMapping reads a mapping whose first key is in n, and the colon is here.
-func (s *scanner) blockMapping(n *node, column, depth int) bool {
+// blockMapping reads a mapping behind its first key, where the colon is.
+func (s *scanner) blockMapping(key node, column, depth int) (n node, ok bool) {
 	base := len(s.stack)
-	key := *n
-	*n = node{kind: mapping, line: key.line, column: key.column}
+	n = node{kind: mapping, line: key.line, column: key.column}
 	for {
 		s.pos++ // the colon
-		value := node{plain: true}
-		s.place(&value)
+		value := s.null()
 		line := s.line
 		if !s.next() {
-			return false
+			return n, false
 		}
 		switch {
 		case s.more && s.line == line:
-			if s.at(0) == '-' && isBlank(s.at(1)) || !s.inline(&value, depth+1) || !s.nextLine() {
-				return false
+			if s.atDash() {
+				return n, false
+			}
+			if value, ok = s.inline(depth + 1); !ok || !s.nextLine() {
+				return n, false
 			}
 		case s.more && (s.column() > column || s.column() == column && s.atDash()):
-			value.plain = false
-			if !s.block(&value, depth+1) {
-				return false
+			if value, ok = s.block(depth + 1); !ok {
+				return n, false
 			}
 			value.placeBy(&key)
 		}
@@ -167,76 +176,73 @@ func (s *scanner) blockMapping(n *node, column, depth int) bool {
 		if !s.more || s.column() < column {
 			break
 		}
-		key = node{}
-		s.place(&key)
-		if s.column() > column || s.atDash() || !s.scalar(&key, false) || s.at(0) != ':' || !isBlank(s.at(1)) {
-			return false
+		if s.column() > column || s.atDash() {
+			return n, false
+		}
+		if key, ok = s.scalar(false); !ok || s.at(0) != ':' || !isBlank(s.at(1)) {
+			return n, false
 		}
 	}
 	n.kids = s.take(base)
-	return true
+	return n, true
 }
 
 // inline reads a value that stands on the line of its key.
-func (s *scanner) inline(n *node, depth int) bool {
-	s.place(n)
-	n.plain = false
+func (s *scanner) inline(depth int) (node, bool) {
 	if c := s.at(0); c == '{' || c == '[' {
-		return s.flow(n, depth)
+		return s.flow(depth)
 	}
-	return s.scalar(n, false)
+	return s.scalar(false)
 }
 
 // flow reads a value in flow style, which is that of JSON.
-func (s *scanner) flow(n *node, depth int) bool {
+func (s *scanner) flow(depth int) (n node, ok bool) {
 	if depth > maxDepth {
-		return false
+		return n, false
 	}
-	s.place(n)
-	n.plain = false
 	var end byte
 	switch s.at(0) {
 	case '{':
-		n.kind, end = mapping, '}'
+		n, end = s.node(mapping), '}'
 	case '[':
-		n.kind, end = list, ']'
+		n, end = s.node(list), ']'
 	default:
-		return s.scalar(n, true)
+		return s.scalar(true)
 	}
 	s.pos++
 	base := len(s.stack)
 	for {
 		if !s.flowNext() {
-			return false
+			return n, false
 		}
 		if s.at(0) == end {
 			break
 		}
 		if n.kind == mapping && !s.flowKey() {
-			return false
+			return n, false
 		}
-		var value node
-		if !s.flow(&value, depth+1) {
-			return false
+		value, ok := s.flow(depth + 1)
+		if !ok {
+			return n, false
 		}
 		if n.kind == mapping {
 			value.placeBy(&s.stack[len(s.stack)-1])
 		}
 		s.stack = append(s.stack, value)
 		if !s.flowNext() {
-			return false
+			return n, false
 		}
 		if s.at(0) == end {
 			break
 		}
 		if s.at(0) != ',' {
-			return false
+			return n, false
 		}
 		s.pos++
 	}
 	s.pos++
 	n.kids = s.take(base)
-	return true
+	return n, true
 }
 
 // flowNext is next within a flow, where something has to come, and never in the first
@@ -247,9 +253,11 @@ func (s *scanner) flowNext() bool {
 
 // flowKey reads a key and its colon.
 func (s *scanner) flowKey() bool {
-	var key node
-	s.place(&key)
-	if c := s.at(0); c == '{' || c == '[' || !s.scalar(&key, true) || len(key.text) > 1000 {
+	if c := s.at(0); c == '{' || c == '[' {
+		return false
+	}
+	key, ok := s.scalar(true)
+	if !ok || len(key.text) > 1000 {
 		return false
 	}
 	for s.at(0) == ' ' {
@@ -273,22 +281,25 @@ func (s *scanner) isFlowEnd(c byte) bool {
 
 // scalar reads a text on one line. It leaves the scanner behind it, at ": ", " #", the end
 // of the line or what else may follow.
-func (s *scanner) scalar(n *node, flow bool) bool {
+func (s *scanner) scalar(flow bool) (n node, ok bool) {
+	n = s.node(scalar)
 	switch s.at(0) {
 	case '"':
-		return s.doubleQuoted(n)
+		n.text, ok = s.doubleQuoted()
+		return n, ok
 	case '\'':
-		return s.singleQuoted(n)
+		n.text, ok = s.singleQuoted()
+		return n, ok
 	case '-':
 		if c := s.at(1); isBlank(c) || s.isFlowEnd(c) || c == ':' {
-			return false
+			return n, false
 		}
 	case '?', ':':
 		if c := s.at(1); flow || !('a' <= c && c <= 'z') {
-			return false
+			return n, false
 		}
 	case ',', '[', ']', '{', '}', '#', '&', '*', '!', '|', '>', '%', '@', '`', '=', '<', '\n':
-		return false
+		return n, false
 	}
 	from := s.pos
 	end := from // behind the last character that is no space
@@ -305,7 +316,7 @@ func (s *scanner) scalar(n *node, flow bool) bool {
 				break
 			}
 			if flow && s.isFlowEnd(s.at(1)) {
-				return false
+				return n, false
 			}
 		}
 		end = s.pos + 1
@@ -321,62 +332,62 @@ func (s *scanner) scalar(n *node, flow bool) bool {
 		}
 	}
 	n.plain, n.text = true, s.text[from:end]
-	return len(n.text) <= 1000 || s.at(0) != ':'
+	return n, len(n.text) <= 1000 || s.at(0) != ':'
 }
 
-func (s *scanner) singleQuoted(n *node) bool {
+func (s *scanner) singleQuoted() (text string, ok bool) {
 	s.pos++
 	from := s.pos
 	doubled := false
 	for ; s.pos < len(s.text); s.pos++ {
 		switch s.text[s.pos] {
 		case '\n':
-			return false
+			return "", false
 		case '\'':
 			if s.at(1) == '\'' {
 				doubled = true
 				s.pos++
 				continue
 			}
-			n.plain, n.text = false, s.text[from:s.pos]
+			text = s.text[from:s.pos]
 			if doubled {
-				n.text = strings.ReplaceAll(n.text, "''", "'")
+				text = strings.ReplaceAll(text, "''", "'")
 			}
-			return s.behindQuote()
+			return text, s.behindQuote()
 		}
 	}
-	return false
+	return "", false
 }
 
 // escapes are those of YAML and JSON that are one character.
 var escapes = [256]byte{'"': '"', '\\': '\\', '/': '/', 'n': '\n', 't': '\t', 'r': '\r', 'b': '\b', 'f': '\f'}
 
-func (s *scanner) doubleQuoted(n *node) bool {
+func (s *scanner) doubleQuoted() (text string, ok bool) {
 	s.pos++
 	from := s.pos
 	var unescaped []byte
 	for ; s.pos < len(s.text); s.pos++ {
 		switch s.text[s.pos] {
 		case '\n':
-			return false
+			return "", false
 		case '\\':
 			c := escapes[s.at(1)]
 			if c == 0 {
-				return false
+				return "", false
 			}
 			unescaped = append(unescaped, s.text[from:s.pos]...)
 			unescaped = append(unescaped, c)
 			s.pos++
 			from = s.pos + 1
 		case '"':
-			n.plain, n.text = false, s.text[from:s.pos]
+			text = s.text[from:s.pos]
 			if unescaped != nil {
-				n.text = string(append(unescaped, n.text...))
+				text = string(append(unescaped, text...))
 			}
-			return s.behindQuote()
+			return text, s.behindQuote()
 		}
 	}
-	return false
+	return "", false
 }
 
 // behindQuote leaves a quoted text. Some blank, or a separator, has to follow.

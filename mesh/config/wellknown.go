@@ -60,11 +60,14 @@ func yamlBool(s string) (value, ok bool) {
 
 // yamlInt reads a whole number as C does: 0x10 and 010 are 16 and 8.
 func yamlInt(s string) (int64, bool) {
-	if s == "" || s[0] != '-' && s[0] != '+' && (s[0] < '0' || s[0] > '9') || strings.ContainsAny(s, "_oObB") && !strings.ContainsAny(s, "xX") {
+	if s == "" || s[0] != '-' && s[0] != '+' && (s[0] < '0' || s[0] > '9') || strings.ContainsAny(s, "._oO") {
 		return 0, false
 	}
+	if len(s) > 1 && (s[1] == 'b' || s[1] == 'B' || len(s) > 2 && (s[2] == 'b' || s[2] == 'B') && s[1] == '0') {
+		return 0, false // Go's binary numbers
+	}
 	v, err := strconv.ParseInt(s, 0, 64)
-	return v, err == nil && !strings.Contains(s, "_")
+	return v, err == nil
 }
 
 // stringBool reads a boolean that is a string.
