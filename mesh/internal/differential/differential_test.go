@@ -29,7 +29,7 @@ var (
 )
 
 // seenRequest is the first line of a request that a backend has seen.
-var seenRequest = regexp.MustCompile(`^[a-z0-9*]+> [^ ]+ .*HTTP/1\.[01]$`)
+var seenRequest = regexp.MustCompile(`^[a-z0-9*]+> [^ ]+ .*HTTP/1\.[01]\n$`)
 
 // meshproxy is the path of the program, built once.
 var meshproxy = sync.OnceValues(func() (string, error) {

@@ -97,7 +97,7 @@ func (b *bench) letters(x *exchange) (string, error) {
 	for i := range x.steps {
 		request = append(request, x.steps[i].send...)
 	}
-	address, err := b.address(x.listener)
+	address, err := b.address(x)
 	if err != nil {
 		return "", err
 	}

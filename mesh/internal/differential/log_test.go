@@ -26,34 +26,40 @@ var (
 func (b *bench) readLogs(all []*outcome) {
 	expected := 0
 	recording := false
-	byPort := make(map[int]*outcome)
+	// A port may be used again for a connection to another listener.
+	type connection struct {
+		log  string
+		port int
+	}
+	of := make(map[connection]*outcome)
 	for _, o := range all {
 		expected += strings.Count("\n"+o.want, "\nlog>")
 		recording = recording || o.want == ""
+		log := b.setup.logs[b.listener(o.x)]
 		for _, port := range o.clients {
-			byPort[port] = o
+			of[connection{log, port}] = o
 		}
 	}
 	if recording {
 		time.Sleep(300 * time.Millisecond)
 	}
-	var lines [][]byte
+	texts := make(map[string][]byte)
 	for deadline := time.Now().Add(*patience); ; time.Sleep(20 * time.Millisecond) {
-		lines = lines[:0]
+		lines := 0
 		for _, path := range b.setup.logs {
-			text, _ := os.ReadFile(path) // it may not be there before the first line
-			for line := range bytes.Lines(text) {
-				lines = append(lines, bytes.TrimSuffix(line, []byte("\n")))
-			}
+			texts[path], _ = os.ReadFile(path) // it may not be there before the first line
+			lines += bytes.Count(texts[path], []byte("\n"))
 		}
-		if len(lines) >= expected || time.Now().After(deadline) {
+		if lines >= expected || time.Now().After(deadline) {
 			break
 		}
 	}
-	for _, line := range lines {
-		port, line := splitLine(line)
-		if o := byPort[port]; o != nil {
-			o.record += "log> " + escape(line) + "\n"
+	for path, text := range texts {
+		for line := range bytes.Lines(text) {
+			port, line := splitLine(bytes.TrimSuffix(line, []byte("\n")))
+			if o := of[connection{path, port}]; o != nil {
+				o.record += "log> " + escape(line) + "\n"
+			}
 		}
 	}
 }

@@ -14,7 +14,7 @@ var masks = []struct {
 	name    string
 }{
 	{regexp.MustCompile(`^(< [Dd]ate: )(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} 20\d\d \d\d:\d\d:\d\d GMT$`), `${1}$${date}`},
-	{regexp.MustCompile(`^(< (?:x-envoy-upstream-service-time|X-Envoy-Upstream-Service-Time): )\d+$`), `${1}$${ms}`},
+	{regexp.MustCompile(`^(< (?:x-envoy-upstream-service-time|X-Envoy-Upstream-Service-Time): )\d+`), `${1}$${ms}`},
 	{regexp.MustCompile(`^(< x-ratelimit-reset: )3[56]\d\d$`), `${1}$${seconds}`},
 	// A request id that was made here. Ids that a case sends have another 19th digit, to be told apart.
 	{regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b`), `$${uuid:${1}}`},

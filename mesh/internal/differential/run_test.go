@@ -104,7 +104,7 @@ func (b *bench) runAll(f *file, want func(*exchange) string) []*outcome {
 func (b *bench) run(o *outcome) error {
 	x := o.x
 	b.backends.begin(x)
-	address, err := b.address(x.listener)
+	address, err := b.address(x)
 	if err != nil {
 		return err
 	}
@@ -141,11 +141,17 @@ func (b *bench) run(o *outcome) error {
 	return nil
 }
 
-// address returns where a listener is; "" is the first one.
-func (b *bench) address(listener string) (string, error) {
-	if listener == "" {
-		listener = b.setup.listeners[0]
+// listener returns the name of a case's listener.
+func (b *bench) listener(x *exchange) string {
+	if x.listener == "" {
+		return b.setup.listeners[0]
 	}
+	return x.listener
+}
+
+// address returns where a case's listener is.
+func (b *bench) address(x *exchange) (string, error) {
+	listener := b.listener(x)
 	if b.setup.pipes[listener] {
 		return b.setup.pipe(listener), nil
 	}
@@ -283,7 +289,7 @@ func (c *client) enough(want string) bool {
 func (b *bench) recordBackends(x *exchange, want string, out *strings.Builder) {
 	n := 0
 	for line := range strings.Lines(want) {
-		if seenRequest.MatchString(line) {
+		if seenRequest.MatchString(line) && !strings.HasPrefix(line, "log>") {
 			n++
 		}
 	}
