@@ -2,6 +2,8 @@ package manager
 
 import (
 	"io"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/maglev-lb/maglev/mesh/http1"
@@ -89,11 +91,10 @@ func (b *requestBody) remember(data []byte) {
 
 // appendKept appends what has been read of the body before, as it goes upstream.
 func (b *requestBody) appendKept(out []byte) []byte {
-	if len(b.kept) == 0 {
-		return out
+	if len(b.kept) > 0 {
+		out = b.appendFramed(out, b.kept)
 	}
-	out = b.appendFramed(out, b.kept)
-	if b.ended {
+	if b.ended && b.keeping { // be it that it is empty
 		out = b.appendEnd(out)
 	}
 	return out
@@ -102,7 +103,11 @@ func (b *requestBody) appendKept(out []byte) []byte {
 // A pump is a goroutine that sends the rest of a request's body while the stream waits for
 // the answer, which may come first. When it is done it interrupts the stream.
 type pump struct {
-	done chan struct{}
+	idle atomic.Bool   // it has done all that it is there for
+	done chan struct{} // it is not there any more
+
+	body sync.Mutex // is held while the stream's body is looked at, or changed
+	held bool       // nothing more is to be taken of the body
 
 	// What follows is the pump's until it is done.
 	err    error         // of the client: its connection's, or what it sends is no body
@@ -117,27 +122,18 @@ func (s *stream) startPump(up *upstream.Conn) {
 	s.pump = p
 	go func() {
 		p.run(s, up)
+		p.idle.Store(true)
+		up.Kick() // a connection that is used again must not be interrupted any more: done comes after
 		close(p.done)
-		up.Kick()
 	}()
 }
 
 func (p *pump) run(s *stream, up *upstream.Conn) {
 	conn, b := s.client.conn, &s.body
 	var out []byte
-	for !b.ended {
-		if n := b.spliceable(conn, up.Conn); n > 0 {
-			if !p.splice(s, up, n) {
-				return
-			}
-			continue
-		}
-		if err := conn.Fill(time.Time{}); err != nil {
-			p.err = err
-			return
-		}
-		s.touch()
-		out, p.err = b.take(conn, out[:0])
+	for held := false; ; {
+		// There may be some from before: who looks whether a client is there reads what it sends.
+		out, held = p.take(s, out[:0])
 		if b.ended {
 			// Before the last of it is sent, so that no answer to it can come sooner.
 			s.bodyRead.Store(int64(s.now()))
@@ -147,10 +143,30 @@ func (p *pump) run(s *stream, up *upstream.Conn) {
 			return
 		}
 		p.note(s, len(out))
-		if p.err != nil {
+		if b.ended || held || p.err != nil {
 			return
 		}
+		if n := b.spliceable(conn, up.Conn); n > 0 {
+			if !p.splice(s, up, n) {
+				return
+			}
+		}
+		if err := conn.Fill(time.Time{}); err != nil {
+			p.err = err
+			return
+		}
+		s.touch()
 	}
+}
+
+// take takes what there is of the body, unless that is held.
+func (p *pump) take(s *stream, out []byte) (_ []byte, held bool) {
+	p.body.Lock()
+	defer p.body.Unlock()
+	if !p.held {
+		out, p.err = s.body.take(s.client.conn, out)
+	}
+	return out, p.held
 }
 
 // note notes that something has been sent.
@@ -181,9 +197,11 @@ func (p *pump) splice(s *stream, up *upstream.Conn, n int64) bool {
 		p.note(s, int(moved))
 		return nil
 	})
+	p.body.Lock()
 	b.received += uint64(moved)
 	b.wire += uint64(moved)
 	b.decoder.Skip(moved)
+	p.body.Unlock()
 	switch {
 	case err == nil:
 	case err == io.EOF || err == http1.ErrKicked || !s.client.conn.Poll():
@@ -208,15 +226,23 @@ const lastWrite = 50 * time.Millisecond
 
 // pumping returns whether a pump is at work.
 func (s *stream) pumping() bool {
-	if s.pump == nil {
+	return s.pump != nil && !s.pump.idle.Load()
+}
+
+// repeatable returns whether all that has been read of the body can be sent again. If hold is
+// true, and it can, nothing more is read by a pump, so that this remains so.
+func (s *stream) repeatable(hold bool) bool {
+	p := s.pump
+	if p == nil {
+		return s.body.repeatable()
+	}
+	p.body.Lock()
+	defer p.body.Unlock()
+	if !s.body.repeatable() {
 		return false
 	}
-	select {
-	case <-s.pump.done:
-		return false
-	default:
-		return true
-	}
+	p.held = hold
+	return true
 }
 
 // joinPump takes over what a pump that is done has to tell. It returns nil if there is none.
@@ -227,6 +253,7 @@ func (s *stream) joinPump() *pump {
 	}
 	<-p.done
 	s.pump = nil
+	s.attempt.conn.Unkick() // what it was to be told of by that is known
 	s.ex.BytesReceived = s.body.received
 	s.ex.UpstreamBytesSent += uint64(p.wrote)
 	s.ex.Points.UpstreamSent = max(s.ex.Points.UpstreamSent, p.last)

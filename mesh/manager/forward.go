@@ -33,6 +33,7 @@ func (s *stream) forwardRequest() end {
 		}
 		s.anew()
 	}
+	s.retries.end()
 	if a.failure != noFailure {
 		return s.fail(a)
 	}

@@ -48,7 +48,7 @@ func (s *stream) judge(a *attempt) judgement {
 	r := &s.retries
 	r.end()
 	r.judged = final
-	if r.asked.On == 0 || !s.body.repeatable() {
+	if r.asked.On == 0 || !s.repeatable(false) {
 		return final
 	}
 	counts := s.cluster.Stats
@@ -63,6 +63,8 @@ func (s *stream) judge(a *attempt) judgement {
 	case !r.breaker.TryAcquire():
 		r.judged = refused
 		counts.RetryOverflow.Inc()
+	case !s.repeatable(true): // too much of it has come meanwhile
+		r.breaker.Release()
 	default:
 		r.judged, r.counted = again, true
 		r.left--
