@@ -1,5 +1,7 @@
 package http1
 
+import "slices"
+
 // lower has for each byte that may be in a field's name (RFC 9110, section 5.6.2: tchar)
 // the same in lower case, and 0 for all others.
 var lower = func() (table [256]byte) {
@@ -44,6 +46,17 @@ func all(b []byte, of byte) bool {
 		}
 	}
 	return true
+}
+
+// isControl returns whether a character is one that Envoy refuses as such, and not for its place.
+func isControl(c byte) bool { return c < ' ' && c != '\t' && c != '\r' && c != '\n' || c == 0x7F }
+
+// unfit says why a text is none that may stand in a header.
+func unfit(b []byte) error {
+	if slices.ContainsFunc(b, isControl) {
+		return errControl
+	}
+	return errBareCR
 }
 
 // trim returns a field's value without the blanks around it.

@@ -56,6 +56,7 @@ func bad(reason string) *Error { return &Error{400, reason, "http1.codec_error"}
 
 // The errors there are.
 var (
+	errBareCR      = bad("a CR without LF")
 	errBareLF      = bad("a line ends with LF alone")
 	errControl     = &Error{400, "a character that no header may have", "http1.invalid_characters"}
 	errFold        = bad("a folded line, or a blank before the first field")

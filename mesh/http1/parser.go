@@ -85,7 +85,7 @@ func (p *Parser) fields(b []byte, f *framing) error {
 			switch c := b[at]; {
 			case at == l.from && (c == ' ' || c == '\t'):
 				return errFold
-			case c < ' ' || c == 0x7F:
+			case isControl(c):
 				return errControl
 			}
 			return errName
@@ -103,7 +103,7 @@ func (p *Parser) fields(b []byte, f *framing) error {
 		l.value, l.end = from, to
 		value := b[from:to]
 		if !all(value, inValue) {
-			return errControl
+			return unfit(value)
 		}
 		if err := f.take(b[l.from:at], value); err != nil {
 			return err

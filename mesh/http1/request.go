@@ -40,8 +40,8 @@ var methods = strings.Fields(`ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LIN
 // of the target is of no account (RFC 9112, section 3.2.2).
 func (p *Parser) Request(b []byte, r *message.Request) (n int, h Head, err error) {
 	h.Minor = 1
-	if !beginsWithMethod(b) {
-		return 0, h, errMethod // what is no HTTP at all is not waited for
+	if err = beginsWithMethod(b); err != nil {
+		return 0, h, err // what is no HTTP at all is not waited for
 	}
 	n, err = p.find(b)
 	if n == 0 || err != nil {
@@ -54,20 +54,26 @@ func (p *Parser) Request(b []byte, r *message.Request) (n int, h Head, err error
 	return n, h, err
 }
 
-// beginsWithMethod returns whether what there is so far can be the beginning of a request.
-func beginsWithMethod(b []byte) bool {
+// beginsWithMethod returns an error if what there is so far cannot be the beginning of a request.
+func beginsWithMethod(b []byte) error {
 	for len(b) > 0 && b[0] == '\r' {
 		if len(b) > 1 && b[1] != '\n' {
-			return false
+			return errBareCR
 		}
 		b = b[min(2, len(b)):]
 	}
 	for _, c := range b {
-		if c < 'A' || c > 'Z' {
-			return c == ' ' || c == '-'
+		switch {
+		case 'A' <= c && c <= 'Z':
+		case c == ' ' || c == '-':
+			return nil
+		case isControl(c):
+			return errControl
+		default:
+			return errMethod
 		}
 	}
-	return true
+	return nil
 }
 
 // request reads a head that is complete.
@@ -77,7 +83,7 @@ func (p *Parser) request(b []byte, r *message.Request, h *Head) error {
 	target, version, ok2 := bytes.Cut(rest, space)
 	switch {
 	case !all(first, inValue):
-		return errControl
+		return unfit(first)
 	case !ok:
 		return errRequestLine
 	case !slices.Contains(methods, string(method)):
