@@ -18,8 +18,7 @@ type object = map[string]any
 // A setup is a file's configuration, ready for a proxy.
 type setup struct {
 	dir       string
-	admin     int            // port
-	ports     map[string]int // of listeners and backends, by name
+	ports     map[string]int // of listeners, backends and "admin", by name
 	listeners []string       // in the order of the file
 	logs      map[string]string
 	pipes     map[string]bool // listeners that are Unix sockets

@@ -57,7 +57,10 @@
 //	a= aborted            and the connection ended before the request was complete
 //	log> line             a line in the listener's access log
 //
-// Where meshproxy differs on purpose, what it does follows under "--- meshproxy: reason".
+// Where meshproxy differs on purpose, what it does follows under "--- meshproxy: reason". The test
+// writes that, too:
+//
+//	go test -run 'TestRecorded/fields/two_hosts' -differs "two Host fields are refused"
 //
 // What differs from run to run is written as ${date}, ${uuid:4} (with the digit that tells what kind
 // it is of), ${ms} and the like; mask_test.go has all of them.

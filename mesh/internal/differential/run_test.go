@@ -29,6 +29,7 @@ type bench struct {
 	proxy    proxy
 	masker   *masker
 	kept     []kept
+	ended    []*client // connections that the proxy has closed
 }
 
 // newBench starts backends and a proxy for a file.
@@ -132,6 +133,8 @@ func (b *bench) run(o *outcome) error {
 		c.record(&out)
 		if keep {
 			b.kept = append(b.kept, kept{x, c, c.received()})
+		} else if c.ended() {
+			b.ended = append(b.ended, c) // its port is not to be used again: a log's lines are told apart by ports
 		} else {
 			c.conn.Close()
 		}
@@ -245,6 +248,13 @@ func (c *client) settle() {
 	}
 }
 
+// ended tells whether the connection has ended.
+func (c *client) ended() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.end != ""
+}
+
 // received returns how many bytes have been received.
 func (c *client) received() int {
 	c.mu.Lock()
@@ -264,7 +274,10 @@ func (b *bench) checkKept() map[*exchange]bool {
 		k.c.mu.Unlock()
 		k.c.conn.Close()
 	}
-	b.kept = nil
+	for _, c := range b.ended {
+		c.conn.Close()
+	}
+	b.kept, b.ended = nil, nil
 	return out
 }
 

@@ -3,28 +3,15 @@ package differential
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
-)
+	"testing"
 
-// repeated is \{1000*ab}: a text many times.
-var repeated = regexp.MustCompile(`\\\{(\d+)\*((?:[^}\\]|\\[^{])+)\}`)
+	"github.com/stretchr/testify/require"
+)
 
 // unescape returns the bytes that a text of a file stands for.
 func unescape(text string) ([]byte, error) {
-	var failed error
-	text = repeated.ReplaceAllStringFunc(text, func(s string) string {
-		m := repeated.FindStringSubmatch(s)
-		n, err := strconv.Atoi(m[1])
-		if err != nil {
-			failed = err
-		}
-		return strings.Repeat(m[2], n)
-	})
-	if failed != nil {
-		return nil, failed
-	}
 	var out []byte
 	for i := 0; i < len(text); i++ {
 		if text[i] != '\\' {
@@ -44,6 +31,13 @@ func unescape(text string) ([]byte, error) {
 			out = append(out, '\t')
 		case '\\':
 			out = append(out, '\\')
+		case '{':
+			repeated, length, err := unescapeRepeated(text[i+1:])
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, repeated...)
+			i += length
 		case 'x':
 			if i+2 >= len(text) {
 				return nil, fmt.Errorf("\\x without two digits in %q", text)
@@ -61,6 +55,18 @@ func unescape(text string) ([]byte, error) {
 	return out, nil
 }
 
+// unescapeRepeated returns what follows "\{" in a text stands for, such as "1000*ab}", and its length.
+func unescapeRepeated(text string) (repeated []byte, length int, err error) {
+	inner, _, closed := strings.Cut(text, "}")
+	count, what, ok := strings.Cut(inner, "*")
+	n, err := strconv.Atoi(count)
+	if !closed || !ok || err != nil {
+		return nil, 0, fmt.Errorf("\\{%s is not like \\{1000*ab}", text)
+	}
+	one, err := unescape(what)
+	return bytes.Repeat(one, n), len(inner) + 1, err
+}
+
 // escape writes bytes as text of a file. Many equal bytes in a row become \{1000*a}.
 func escape(b []byte) string {
 	var out strings.Builder
@@ -71,6 +77,9 @@ func escape(b []byte) string {
 		}
 		one := escapeByte(b[i], i == len(b)-1)
 		if n >= 50 {
+			if one == "}" {
+				one = `\x7d`
+			}
 			fmt.Fprintf(&out, `\{%d*%s}`, n, one)
 			i += n
 			continue
@@ -118,4 +127,23 @@ func writeRaw(out *strings.Builder, prefix string, b []byte) {
 	for line := range bytes.Lines(b) {
 		out.WriteString(prefix + "| " + escape(line) + "\n")
 	}
+}
+
+func TestEscapeIsReadBack(t *testing.T) {
+	for _, text := range []string{"", "abc", "a\tb ", "\r\n", "\\", `\{3*a}`, "\x00\x7f\xff", strings.Repeat("a", 60) + strings.Repeat("\\", 60) + strings.Repeat(" ", 60) + strings.Repeat("}", 60)} {
+		got, err := unescape(escape([]byte(text)))
+		require.NoError(t, err)
+		require.Equal(t, text, string(got))
+	}
+	for _, wrong := range []string{`\`, `\q`, `\x1`, `\xzz`, `\{3a}`, `\{3*a`} {
+		_, err := unescape(wrong)
+		require.Error(t, err, wrong)
+	}
+}
+
+func TestEscapeShortensWhatRepeats(t *testing.T) {
+	require.Equal(t, `\{60*a}b`, escape([]byte(strings.Repeat("a", 60)+"b")))
+	got, err := unescape(`\{3*ab}c`)
+	require.NoError(t, err)
+	require.Equal(t, "abababc", string(got))
 }
