@@ -37,8 +37,8 @@ func (d *Decoder) Closed() bool { return d.left == UntilClose || d.left == NoBod
 // Left returns how many bytes of a body with a length are still to come, 0 of any other.
 func (d *Decoder) Left() int64 { return int64(max(d.left, 0)) }
 
-// Skip goes on by n bytes of a body with a length, which have been taken elsewhere, and returns whether
-// that is its end.
+// Skip goes on by n bytes of a body with a length, which have been taken elsewhere, and
+// returns whether that is its end.
 func (d *Decoder) Skip(n int64) bool {
 	d.left -= Body(n)
 	return d.left == NoBody

@@ -76,9 +76,9 @@ func (c *Conn) Rest() {
 	c.buf, c.from, c.to = nil, 0, 0
 }
 
-// Fill waits for more bytes and appends them to what is buffered. It returns io.EOF at the end of what
-// the peer has to say, os.ErrDeadlineExceeded at the deadline (the zero Time is none),
-// and ErrKicked.
+// Fill waits for more bytes and appends them to what is buffered. It returns io.EOF at the
+// end of what the peer has to say, os.ErrDeadlineExceeded at the deadline (the zero Time is
+// none), and ErrKicked.
 func (c *Conn) Fill(until time.Time) error {
 	c.makeRoom()
 	for {
@@ -108,7 +108,8 @@ func (c *Conn) Fill(until time.Time) error {
 	}
 }
 
-// Poll appends what can be read without waiting, and returns false if the peer has closed the connection.
+// Poll appends what can be read without waiting, and returns false if the peer has closed
+// the connection.
 func (c *Conn) Poll() bool {
 	if c.raw == nil || c.from == 0 && c.buf != nil && c.to == len(c.buf) {
 		return true // it is not known, or there is no room
@@ -149,8 +150,8 @@ func (c *Conn) readOnce() error {
 	return nil
 }
 
-// readFD reads from a file descriptor that does not block, and returns whether there was anything, be it
-// an error. Only then has c a buffer.
+// readFD reads from a file descriptor that does not block, and returns whether there was
+// anything, be it an error. Only then has c a buffer.
 func (c *Conn) readFD(fd uintptr) bool {
 	b := c.buf
 	if b == nil {

@@ -47,8 +47,8 @@ func (s *stream) answer(a *attempt) end {
 	return s.endAnswer(a, last)
 }
 
-// prepareAnswer makes of the head of an upstream's answer what the client gets, and returns how the end
-// of the body is told.
+// prepareAnswer makes of the head of an upstream's answer what the client gets, and returns
+// how the end of the body is told.
 func (s *stream) prepareAnswer(a *attempt) http1.Body {
 	took := time.Duration(-1)
 	if s.complete() {
@@ -168,7 +168,8 @@ func (s *stream) splice(a *attempt, decoder *http1.Decoder, left int64) (end boo
 	return end, err
 }
 
-// breakOff ends an exchange amid its answer: all that can be done is to close the client's connection.
+// breakOff ends an exchange amid its answer: all that can be done is to close the client's
+// connection.
 func (s *stream) breakOff(a *attempt, err error) end {
 	if err == errCut {
 		_ = s.flush() // what came before that

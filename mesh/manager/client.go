@@ -9,8 +9,8 @@ import (
 	"github.com/maglev-lb/maglev/mesh/upstream"
 )
 
-// A client is a connection from one. A goroutine of its own serves its requests, one after another, and
-// between them it holds no memory but this.
+// A client is a connection from one. A goroutine of its own serves its requests, one after
+// another, and between them it holds no memory but this.
 type client struct {
 	m        *Manager
 	conn     *http1.Conn
@@ -72,9 +72,9 @@ func (c *client) lastRequest() bool {
 		cfg.MaxConnectionDuration > 0 && time.Since(c.opened) >= cfg.MaxConnectionDuration
 }
 
-// linger lets a client read the answer that the connection ends with. What it may
-// still send is thrown away for a while: if it arrived at a closed socket, the system would reset the connection, and the
-// answer could be lost on its way (RFC 9112, section 9.6).
+// linger lets a client read the answer that the connection ends with. What it may still
+// send is thrown away for a while: if it arrived at a closed socket, the system would reset
+// the connection, and the answer could be lost on its way (RFC 9112, section 9.6).
 func (c *client) linger() {
 	half, ok := c.conn.Conn.(interface{ CloseWrite() error })
 	patience := c.m.config.DelayedCloseTimeout

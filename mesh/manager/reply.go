@@ -102,9 +102,10 @@ func (s *stream) direct() end {
 	return s.replyTyped(&forwarding.Reply{Status: status, Body: string(body), Details: "direct_response"}, contentType)
 }
 
-// startAnswer appends the head of the answer to what goes to the client, and returns whether the connection ends after it: if
-// that is asked for, if the client or the configuration wants it, or if the request has not been read whole, as nobody
-// would know when the rest of it comes.
+// startAnswer appends the head of the answer to what goes to the client, and returns
+// whether the connection ends after it: if that is asked for, if the client or the
+// configuration wants it, or if the request has not been read whole, as nobody would know
+// when the rest of it comes.
 func (s *stream) startAnswer(framing http1.Body, close bool) (last bool) {
 	a := http1.Answer{Body: framing, Old: s.head.Minor == 0 && s.ex.Protocol == "HTTP/1.0"}
 	if a.Old && framing == http1.InChunks {

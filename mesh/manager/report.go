@@ -9,8 +9,8 @@ import (
 	"github.com/maglev-lb/maglev/mesh/upstream"
 )
 
-// report tells what has come of an attempt: outlier detection and the statistics of the host and its
-// cluster.
+// report tells what has come of an attempt: outlier detection and the statistics of the
+// host and its cluster.
 func (s *stream) report(a *attempt) {
 	if a.host == nil {
 		return

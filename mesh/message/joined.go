@@ -10,8 +10,8 @@ func JoinedInRequest(name string) bool { return joinedInRequest[name] }
 // JoinedInResponse is JoinedInRequest for answers, where other names are joined.
 func JoinedInResponse(name string) bool { return joinedInResponse[name] }
 
-// Join makes one field of those that have the same name, for all names that joined says. Their values
-// are joined by commas, without the empty ones, and the first keeps its place.
+// Join makes one field of those that have the same name, for all names that joined says.
+// Their values are joined by commas, without the empty ones, and the first keeps its place.
 func (f *Fields) Join(joined func(name string) bool) {
 	all := *f
 	for i := 1; i < len(all); i++ {

@@ -45,8 +45,8 @@ static_resources:
         - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}
 `
 
-// A small GET through the whole of the proxy, with a client and a backend that do not allocate, so that
-// what is counted is the proxy's.
+// A small GET through the whole of the proxy, with a client and a backend that do not
+// allocate, so that what is counted is the proxy's.
 func BenchmarkSmallGET(b *testing.B) {
 	answer := append([]byte("HTTP/1.1 200 OK\r\ncontent-length: 1024\r\n\r\n"), bytes.Repeat([]byte{'x'}, 1024)...)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

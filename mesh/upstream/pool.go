@@ -116,9 +116,9 @@ var lastID atomic.Uint64
 // tick is how often somebody who waits is asked whether there is still need.
 const tick = 500 * time.Millisecond
 
-// Get returns a connection: one that is idle, or a new one, or one that another request
-// has done with. It waits until the deadline, and for as long as gone returns false; it asks twice a
-// second. Who gets a connection has to Put it back or Close it.
+// Get returns a connection: one that is idle, or a new one, or one that another request has
+// done with. It waits until the deadline, and for as long as gone returns false; it asks
+// twice a second. Who gets a connection has to Put it back or Close it.
 func (p *Pool) Get(deadline time.Time, gone func() bool) (*Conn, error) {
 	if c := p.take(); c != nil {
 		return c, nil

@@ -27,8 +27,8 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// gcPercent is GOGC's default here once the proxy serves: it keeps little and throws little away, so
-// that it can collect early without anybody noticing.
+// gcPercent is GOGC's default here once the proxy serves: it keeps little and throws little
+// away, so that it can collect early without anybody noticing.
 const gcPercent = 25
 
 // The exit codes.

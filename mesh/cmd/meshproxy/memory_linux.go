@@ -9,10 +9,10 @@ import (
 	"syscall"
 )
 
-// forgetPages has the kernel take the pages of files out of this process: most of them have been
-// read at the start alone, as the descriptions of all the messages that a configuration may have.
-// What is needed again is mapped again, from the page cache. Mappings in which a page was written to
-// are left alone.
+// forgetPages has the kernel take the pages of files out of this process: most of them have
+// been read at the start alone, as the descriptions of all the messages that a
+// configuration may have. What is needed again is mapped again, from the page cache.
+// Mappings in which a page was written to are left alone.
 func forgetPages() {
 	f, err := os.Open("/proc/self/smaps")
 	if err != nil {
