@@ -40,7 +40,7 @@ func (s *stream) answer(a *attempt) end {
 		}
 	}
 	s.ex.Points.UpstreamRead = s.now()
-	if err := s.flush(); err != nil {
+	if err := s.pass(a); err != nil {
 		return s.breakOff(a, err)
 	}
 	s.ex.Points.Sent = s.now()
@@ -75,7 +75,7 @@ func (s *stream) passBody(a *attempt, decoder *http1.Decoder, chunked bool) erro
 		if end || err != nil {
 			return err
 		}
-		if err := s.flush(); err != nil {
+		if err := s.pass(a); err != nil {
 			return err
 		}
 		if left := decoder.Left(); left >= spliceFrom && s.client.conn.CanSplice(a.conn.Conn) {
@@ -97,6 +97,25 @@ func (s *stream) passBody(a *attempt, decoder *http1.Decoder, chunked bool) erro
 			return errCut
 		}
 	}
+}
+
+// pass writes what there is of the answer for the client.
+func (s *stream) pass(a *attempt) error {
+	if len(s.out) == 0 {
+		return nil
+	}
+	s.firstSent()
+	err := s.write(a, s.client.conn, s.out)
+	s.ex.WireBytesSent += uint64(len(s.out))
+	s.out = s.out[:0]
+	switch err {
+	case nil:
+		s.touch()
+	case errCut:
+	default:
+		s.clientGone()
+	}
+	return err
 }
 
 // takeAnswer takes what there is of an answer's body, and returns whether that is its end.
@@ -137,6 +156,8 @@ func (s *stream) splice(a *attempt, decoder *http1.Decoder, left int64) (end boo
 	moved, err := s.client.conn.Splice(a.conn.Conn, left, func(moved int64) error {
 		if moved > 0 {
 			s.touch()
+		} else if s.lookAtClient(a); a.failure != noFailure {
+			return errCut
 		}
 		if until, why := s.deadline(a); why != never && !time.Now().Before(until) {
 			a.failure, a.cause = timedOut, why
@@ -152,6 +173,11 @@ func (s *stream) splice(a *attempt, decoder *http1.Decoder, left int64) (end boo
 	case err == io.EOF:
 		a.failure, a.err = cutOff, err
 		return false, errCut
+	case err == http1.ErrNoPipe:
+		if s.fill(a); a.failure != noFailure {
+			return false, errCut
+		}
+		return false, nil
 	case err == http1.ErrKicked: // by a pump that is done
 		if s.lookAtClient(a); a.failure != noFailure {
 			return false, errCut
@@ -159,7 +185,7 @@ func (s *stream) splice(a *attempt, decoder *http1.Decoder, left int64) (end boo
 		return end, nil
 	case err != nil && err != errCut:
 		// Which of the two has failed is not known.
-		if s.client.conn.Poll() {
+		if !s.client.conn.HungUp() {
 			a.failure, a.err = cutOff, err
 			return false, errCut
 		}
@@ -172,7 +198,8 @@ func (s *stream) splice(a *attempt, decoder *http1.Decoder, left int64) (end boo
 // connection.
 func (s *stream) breakOff(a *attempt, err error) end {
 	if err == errCut {
-		_ = s.flush() // what came before that
+		_, _ = s.client.conn.TryWrite(s.out) // what came before that
+		s.out = s.out[:0]
 		s.m.counts.ResetAfterStart.Inc()
 		s.ex.Details = "upstream_reset_after_response_started{protocol_error}"
 		switch a.failure {

@@ -182,8 +182,7 @@ func (s *stream) send(a *attempt) {
 	if s.ex.Points.UpstreamFirstSent == 0 {
 		s.ex.Points.UpstreamFirstSent = s.now()
 	}
-	if err := a.conn.WriteUntil(s.up, 0); err != nil {
-		a.failure, a.err = cutOff, err
+	if s.write(a, a.conn.Conn, s.up); a.failure != noFailure {
 		return
 	}
 	s.ex.UpstreamHeaderBytesSent += headerBytes(s.up[:s.headSize])
@@ -197,6 +196,39 @@ func (s *stream) send(a *attempt) {
 
 // glance is how often a stream that waits looks whether its client is still there.
 const glance = 500 * time.Millisecond
+
+// write writes to either side of an attempt, while it keeps an eye on timeouts, on the client and on
+// the pump. It returns an error of the connection's, which for a host's is the attempt's failure too.
+func (s *stream) write(a *attempt, conn *http1.Conn, b []byte) error {
+	n, err := conn.TryWrite(b)
+	for err == nil && n < len(b) {
+		now := time.Now()
+		until, why := s.deadline(a)
+		if why != never && !now.Before(until) {
+			a.failure, a.cause = timedOut, why
+			return errCut
+		}
+		wake := now.Add(glance)
+		if why != never && until.Before(wake) {
+			wake = until
+		}
+		var k int
+		if k, err = conn.WriteBefore(b[n:], wake); k > 0 {
+			n += k
+			s.touch()
+		}
+		if err == os.ErrDeadlineExceeded {
+			if s.lookAtClient(a); a.failure != noFailure {
+				return errCut
+			}
+			err = nil
+		}
+	}
+	if err != nil && a.conn != nil && conn == a.conn.Conn {
+		a.failure, a.err = cutOff, err
+	}
+	return err
+}
 
 // awaitHead waits for the head of the answer.
 func (s *stream) awaitHead(a *attempt) {
@@ -273,6 +305,10 @@ func (s *stream) fill(a *attempt) {
 // lookAtClient looks whether the client is still there, and what has come of the pump.
 func (s *stream) lookAtClient(a *attempt) {
 	if s.pumping() {
+		// The pump reads from it, unless the host does not take any more.
+		if s.client.conn.HungUp() {
+			a.failure, a.err = clientGone, io.EOF
+		}
 		return
 	}
 	p := s.joinPump()

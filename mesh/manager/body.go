@@ -203,13 +203,14 @@ func (p *pump) splice(s *stream, up *upstream.Conn, n int64) bool {
 	b.decoder.Skip(moved)
 	p.body.Unlock()
 	switch {
-	case err == nil:
-	case err == io.EOF || err == http1.ErrKicked || !s.client.conn.Poll():
+	case err == nil || err == http1.ErrNoPipe:
+		return true
+	case err == io.EOF || err == http1.ErrKicked || s.client.conn.HungUp():
 		p.err = err
 	default:
 		p.failed = true
 	}
-	return err == nil
+	return false
 }
 
 // wait waits a moment for the end of a pump that has read all there is.

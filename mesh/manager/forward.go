@@ -3,6 +3,7 @@ package manager
 import (
 	"time"
 
+	"github.com/maglev-lb/maglev/mesh/cluster"
 	"github.com/maglev-lb/maglev/mesh/config"
 	"github.com/maglev-lb/maglev/mesh/forwarding"
 	"github.com/maglev-lb/maglev/mesh/http1"
@@ -22,6 +23,7 @@ func (s *stream) forwardRequest() end {
 	for {
 		*a = attempt{}
 		s.ex.UpstreamConn, s.ex.UpstreamLocal, s.ex.UpstreamProto = 0, message.Address{}, ""
+		s.ex.TransportFailure = ""
 		s.try(a)
 		s.report(a)
 		if s.judge(a) != again {
@@ -62,8 +64,13 @@ func (s *stream) checkCluster() *forwarding.Reply {
 		s.m.counts.NoCluster.Inc()
 		return &forwarding.Reply{Status: s.forward.NotFoundStatus, Details: "cluster_not_found", Flags: message.NoCluster}
 	}
-	s.answerLimits = http1.Limits{Bytes: int(c.Config.MaxResponseHeadersKB) << 10, Fields: int(c.Config.MaxResponseHeaders)}
+	s.answerLimits = answerLimits(c)
 	return nil
+}
+
+// answerLimits returns what bounds the heads of a cluster's answers.
+func answerLimits(c *cluster.Cluster) http1.Limits {
+	return http1.Limits{Bytes: int(c.Config.MaxResponseHeadersKB) << 10, Fields: int(c.Config.MaxResponseHeaders)}
 }
 
 // plan makes of the request what is sent, and finds out how.
@@ -162,111 +169,4 @@ func (s *stream) anew() {
 	s.m.rules.Again(&s.ex, &s.state, s.route.VirtualHost.Config, s.forward, &s.planned, s.ex.Attempts, elapsed)
 	s.ex.Response.Status = 0
 	s.ex.Response.Fields = s.ex.Response.Fields[:0]
-}
-
-// fail answers a request that no host has answered.
-func (s *stream) fail(a *attempt) end {
-	s.ex.Response.Status = 0
-	s.ex.Response.Fields = s.ex.Response.Fields[:0]
-	var reply *forwarding.Reply
-	switch a.failure {
-	case clientGone:
-		s.clientGone()
-		return closeNow
-	case overflow:
-		s.early = s.ex.Attempts == 1 && s.body.framing != http1.NoBody
-		reply = s.reset(a)
-	case badRequest:
-		s.route = nil // whose mutations are not for what the codec says
-		return s.refuseCodec(a.err)
-	case timedOut:
-		reply = s.timeout(a.cause)
-	case noHost:
-		reply = noHealthy
-	default:
-		reply = s.reset(a)
-	}
-	if s.retries.judged == exceeded {
-		s.ex.Flags |= message.UpstreamRetryLimitExceeded
-	}
-	s.count(reply.Status)
-	return s.reply(reply)
-}
-
-// reset is the reply to a request whose connection did not come about, or was lost.
-func (s *stream) reset(a *attempt) *forwarding.Reply {
-	reply := &forwarding.Reply{Status: 503}
-	var reason, details string
-	switch a.failure {
-	case overflow:
-		reason, details, reply.Flags = "overflow", "overflow", message.UpstreamOverflow
-	case connectFailed:
-		reason, details, reply.Flags = "remote connection failure", "remote_connection_failure|"+s.ex.TransportFailure, message.UpstreamConnectionFailure
-	case connectTimeout:
-		reason, details, reply.Flags = "connection timeout", "connection_timeout", message.UpstreamConnectionFailure
-	case cutOff:
-		reason, details, reply.Flags = "connection termination", "connection_termination", message.UpstreamConnectionTermination
-	case badAnswer:
-		reason, details, reply.Flags = "protocol error", "protocol_error", message.UpstreamProtocolError
-		reply.Status = 502
-	}
-	when := "before"
-	if a.informed {
-		when = "after"
-	}
-	reply.Details = "upstream_reset_" + when + "_response_started{" + details + "}"
-	reply.Body = "upstream connect error or disconnect/reset before headers. "
-	if s.retries.made > 0 {
-		reply.Body += "retried and the latest "
-	}
-	reply.Body += "reset reason: " + reason
-	return reply
-}
-
-// The replies to timeouts.
-var (
-	upstreamTimedOut = &forwarding.Reply{Status: 504, Body: "upstream request timeout", Details: "response_timeout", Flags: message.UpstreamRequestTimeout}
-	emptyTimedOut    = &forwarding.Reply{Status: 204, Details: "response_timeout", Flags: message.UpstreamRequestTimeout}
-	tryTimedOut      = &forwarding.Reply{Status: 504, Body: "upstream request timeout", Details: "upstream_per_try_timeout", Flags: message.UpstreamRequestTimeout}
-	tryIdle          = &forwarding.Reply{Status: 504, Body: "upstream request timeout", Details: "upstream_per_try_idle_timeout", Flags: message.UpstreamRequestTimeout}
-	streamIdle       = &forwarding.Reply{Status: 504, Body: "stream timeout", Details: "stream_idle_timeout", Flags: message.StreamIdleTimeout}
-	requestIdle      = &forwarding.Reply{Status: 408, Body: "stream timeout", Details: "stream_idle_timeout", Flags: message.StreamIdleTimeout}
-	requestTimedOut  = &forwarding.Reply{Status: 408, Body: "request timeout", Details: "request_overall_timeout", Close: true}
-	streamTimedOut   = &forwarding.Reply{Status: 504, Body: "downstream duration timeout", Details: "max_duration_timeout", GRPC: 4, HasGRPC: true}
-	requestTooLong   = &forwarding.Reply{Status: 408, Body: "downstream duration timeout", Details: "max_duration_timeout", GRPC: 4, HasGRPC: true}
-	upstreamTooLong  = &forwarding.Reply{Status: 504, Body: "upstream max stream duration reached", Details: "upstream_max_stream_duration_reached", Flags: message.UpstreamMaxStreamDuration}
-)
-
-// timeout counts a timeout, and is the reply to it.
-func (s *stream) timeout(why cause) *forwarding.Reply {
-	switch why {
-	case totalTimeout:
-		if s.planned.NoContentOnTimeout {
-			return emptyTimedOut
-		}
-		return upstreamTimedOut
-	case perTryTimeout:
-		return tryTimedOut
-	case tryIdleTimeout:
-		return tryIdle
-	case upstreamTimeout:
-		return upstreamTooLong
-	case requestTimeout:
-		s.m.counts.Timeout.Inc()
-		return requestTimedOut
-	case streamTimeout:
-		s.m.counts.MaxDuration.Inc()
-		if !s.complete() && s.state.Upgrade == "" {
-			return requestTooLong
-		}
-		return streamTimedOut
-	case headTimeout:
-		s.m.counts.HeaderTimeout.Inc()
-		return headTimedOut
-	}
-	s.m.counts.IdleTimeout.Inc()
-	if s.complete() {
-		return streamIdle
-	}
-	return requestIdle
 }

@@ -10,12 +10,14 @@
 //	stream.go      a request, from its head to the access log
 //	receive.go     its head
 //	reply.go       answers of the proxy's own
-//	forward.go     ... or to a cluster: the plan, attempts, what failed
+//	forward.go     ... or to a cluster: the plan, and attempts
+//	failure.go     ... and what the client is told if that came to nothing
 //	attempt.go     one attempt: a host, a connection, the head of the answer
 //	retry.go       whether there is another one
 //	body.go        the request's body on its way
 //	answer.go      the answer on its way
 //	upgrade.go     what is no longer HTTP
+//	proxyprotocol.go  connections that are one client's
 //	mirror.go      copies of requests
 //	deadlines.go   timeouts
 //	pools.go       connections to hosts

@@ -60,7 +60,7 @@ func (s *stream) shadow(m *config.Mirror, c *cluster.Cluster) *shadow {
 		need:    s.need,
 		head:    http1.AppendRequest(nil, &copied, s.body.framing),
 		timeout: s.limits.total,
-		limits:  http1.Limits{Bytes: int(c.Config.MaxResponseHeadersKB) << 10, Fields: int(c.Config.MaxResponseHeaders)},
+		limits:  answerLimits(c),
 	}
 }
 

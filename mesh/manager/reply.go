@@ -16,7 +16,6 @@ var (
 	badPath   = &forwarding.Reply{Status: 400, Details: "path_normalization_failed"}
 	noHealthy = &forwarding.Reply{Status: 503, Body: "no healthy upstream", Details: "no_healthy_upstream",
 		Flags: message.NoHealthyUpstream}
-	headTimedOut = &forwarding.Reply{Status: 408, Body: "request header timeout", Details: "request_header_timeout", Close: true}
 )
 
 // refuseCodec answers what cannot be read as a request, or as a body.
@@ -151,9 +150,7 @@ func (s *stream) flush() error {
 	if len(s.out) == 0 {
 		return nil
 	}
-	if s.ex.Points.FirstSent == 0 {
-		s.ex.Points.FirstSent = s.now()
-	}
+	s.firstSent()
 	err := s.client.conn.WriteUntil(s.out, s.limits.idle)
 	s.ex.WireBytesSent += uint64(len(s.out))
 	s.out = s.out[:0]
@@ -163,6 +160,13 @@ func (s *stream) flush() error {
 	}
 	s.touch()
 	return nil
+}
+
+// firstSent notes that the answer begins.
+func (s *stream) firstSent() {
+	if s.ex.Points.FirstSent == 0 {
+		s.ex.Points.FirstSent = s.now()
+	}
 }
 
 // clientGone notes that the client has hung up.

@@ -89,13 +89,12 @@ func (r *retries) wants(a *attempt, response *message.Response) bool {
 	case noFailure:
 		return r.wantsAnswer(response)
 	case connectFailed, connectTimeout:
-		return on&(config.Retry5xx|config.RetryGatewayError|config.RetryReset|config.RetryResetBeforeRequest|config.RetryConnectFailure) != 0
+		return on&(onReset|config.RetryResetBeforeRequest|config.RetryConnectFailure) != 0
 	case cutOff, badAnswer:
-		return on&(config.Retry5xx|config.RetryGatewayError|config.RetryReset) != 0 ||
-			on&config.RetryResetBeforeRequest != 0 && !a.sent
+		return on&onReset != 0 || on&config.RetryResetBeforeRequest != 0 && !a.sent
 	case timedOut:
 		return (a.cause == perTryTimeout || a.cause == tryIdleTimeout) &&
-			on&(config.Retry5xx|config.RetryGatewayError|config.RetryReset) != 0
+			on&onReset != 0
 	}
 	return false
 }
@@ -141,6 +140,9 @@ func (r *retries) wantsAnswer(response *message.Response) bool {
 	}
 	return false
 }
+
+// onReset are the reasons that no answer at all is one of.
+const onReset = config.Retry5xx | config.RetryGatewayError | config.RetryReset
 
 const grpcReasons = config.RetryGRPCCancelled | config.RetryGRPCDeadlineExceeded | config.RetryGRPCResourceExhausted |
 	config.RetryGRPCInternal | config.RetryGRPCUnavailable

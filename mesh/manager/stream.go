@@ -91,7 +91,8 @@ func (s *stream) serve(c *client) end {
 	s.ex.Remote = c.info.Remote
 	s.ex.Protocol = "HTTP/1.1"
 	s.random = rand.Uint64()
-	s.limits.idle, s.limits.request, s.limits.stream = m.config.StreamIdleTimeout, m.config.RequestTimeout, m.config.MaxStreamDuration
+	s.limits.idle, s.limits.request = m.config.StreamIdleTimeout, m.config.RequestTimeout
+	s.limits.stream = m.config.MaxStreamDuration
 	c.requests++
 	m.counts.Requests.Inc()
 	m.counts.HTTP1Requests.Inc()
