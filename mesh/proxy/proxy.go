@@ -86,6 +86,7 @@ func Start(ctx context.Context, b *config.Bootstrap, o Options) (p *Proxy, err e
 			l.Start(nil)
 		}
 	}
+	p.count(b)
 	p.state.Store(uint32(admin.Live))
 	for _, l := range p.listeners {
 		p.log.Info("listening", "listener", l.Name(), "address", l.Addr().String())
@@ -205,4 +206,30 @@ func (p *Proxy) connections() (n int64) {
 		n += int64(l.Open())
 	}
 	return n
+}
+
+// managerCounts are listener_manager and cluster_manager, which never change here once the
+// proxy serves.
+type managerCounts struct {
+	Added   stats.Counter `stat:"listener_added"`
+	Created stats.Counter `stat:"listener_create_success"`
+	Active  stats.Gauge   `stat:"total_listeners_active"`
+	Started stats.Gauge   `stat:"workers_started"`
+}
+
+type clusterCounts struct {
+	Added  stats.Counter `stat:"cluster_added"`
+	Active stats.Gauge   `stat:"active_clusters"`
+}
+
+// count counts the listeners and clusters there are.
+func (p *Proxy) count(b *config.Bootstrap) {
+	l := stats.Group[managerCounts](p.stats.Scope("listener_manager"))
+	l.Added.Add(uint64(len(b.Listeners)))
+	l.Created.Add(uint64(len(b.Listeners)))
+	l.Active.Set(int64(len(b.Listeners)))
+	l.Started.Set(1)
+	c := stats.Group[clusterCounts](p.stats.Scope("cluster_manager"))
+	c.Added.Add(uint64(len(b.Clusters)))
+	c.Active.Set(int64(len(b.Clusters)))
 }
