@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/maglev-lb/maglev/internal/envoy"
+	_ "github.com/maglev-lb/maglev/mesh/proxy" // of which meshproxy is made: results are not to be taken from the cache when it has changed
 )
 
 var (
