@@ -29,7 +29,7 @@
 //	@half-close           the client sends nothing more
 //	@hang-up              the client closes its connection
 //	@reconnect            the rest goes over a new connection
-//	@hold                 another connection to the listener is open before and during the case
+//	@hold                 another connection to the listener, which has had an answer, is open the while
 //	@any                  it does not matter which backend a request goes to: they are all "*"
 //	@whole                requests that a backend did not receive whole do not count
 //	@unordered            the order in which backends get requests does not matter

@@ -115,6 +115,9 @@ func (b *bench) run(o *outcome) error {
 			return err
 		}
 		defer c.conn.Close()
+		// An answer shows that the proxy has it.
+		_, _ = c.conn.Write([]byte("GET / HTTP/1.1\r\nhost: hold.test\r\n\r\n"))
+		c.until(*patience, func() bool { return c.end != "" || c.finals() > 0 })
 	}
 	wanted := strings.SplitAfter(o.want, "\n")
 	methods := x.methods()
