@@ -29,6 +29,11 @@ type Conn struct {
 	buf      []byte
 	from, to int // what has been read and not been taken is buf[from:to]
 
+	push      func(fd uintptr)
+	out       []byte // what push is to write
+	wrote     int    // how much of it has been written
+	pushError error  // how that ended
+
 	reads, writes deadline
 	kicked        atomic.Bool
 }
@@ -47,6 +52,7 @@ func NewConn(c net.Conn) *Conn {
 	}
 	conn.tryRead = conn.readFD
 	conn.pollRead = func(fd uintptr) { conn.readFD(fd) }
+	conn.push = conn.writeFD
 	return conn
 }
 
@@ -111,8 +117,11 @@ func (c *Conn) Fill(until time.Time) error {
 // Poll appends what can be read without waiting, and returns false if the peer has closed
 // the connection.
 func (c *Conn) Poll() bool {
-	if c.raw == nil || c.from == 0 && c.buf != nil && c.to == len(c.buf) {
-		return true // it is not known, or there is no room
+	if c.raw == nil {
+		return true // it is not known
+	}
+	if c.from == 0 && c.buf != nil && c.to == len(c.buf) {
+		return !c.HungUp() // there is no room
 	}
 	c.makeRoom()
 	if err := c.raw.Control(c.pollRead); err != nil {
@@ -203,6 +212,56 @@ var past = time.Unix(1, 0)
 func (c *Conn) Unkick() {
 	c.kicked.Store(false)
 	c.reads.past = true
+}
+
+// TryWrite writes what can be written without waiting, and returns how much that was.
+func (c *Conn) TryWrite(b []byte) (n int, err error) {
+	if c.raw == nil || len(b) == 0 {
+		return 0, nil
+	}
+	c.out, c.wrote = b, 0
+	err = c.raw.Control(c.push)
+	c.out = nil
+	if err == nil {
+		err = c.pushError
+	}
+	return c.wrote, err
+}
+
+// writeFD writes to a file descriptor that does not block.
+func (c *Conn) writeFD(fd uintptr) {
+	for {
+		n, err := syscall.Write(int(fd), c.out)
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+			c.pushError = nil
+		case err != nil:
+			c.pushError = os.NewSyscallError("write", err)
+		default:
+			c.wrote, c.pushError = n, nil
+		}
+		return
+	}
+}
+
+// WriteBefore writes b, and returns how much of it. If that is not all there is an error:
+// os.ErrDeadlineExceeded at the deadline (the zero Time is none).
+func (c *Conn) WriteBefore(b []byte, until time.Time) (n int, err error) {
+	for {
+		if err := c.writes.set(c.Conn.SetWriteDeadline, until); err != nil {
+			return n, err
+		}
+		k, err := c.Conn.Write(b[n:])
+		n += k
+		switch {
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return n, err
+		case c.writes.passed(until):
+			return n, os.ErrDeadlineExceeded
+		}
+	}
 }
 
 // WriteUntil writes all of b. It returns os.ErrDeadlineExceeded if nothing could be

@@ -176,3 +176,41 @@ func TestSpliceIsInterrupted(t *testing.T) {
 	_, err := to.Splice(from, 10, func(int64) error { return nil })
 	assert.Equal(t, ErrKicked, err)
 }
+
+// What is on its way when the sink pauses for long is not lost.
+func TestSpliceWaitsForTheSink(t *testing.T) {
+	defer func(d time.Duration) { spliceWait = d }(spliceWait)
+	spliceWait = time.Millisecond
+	from, source := connPair(t)
+	to, sink := connPair(t)
+	const n = 32 << 20 // more than both sockets hold
+	sent := bytes.Repeat([]byte("0123456"), n/7+1)[:n]
+	go source.Write(sent)
+	got := make(chan []byte)
+	pauses := 0
+	moved, err := to.Splice(from, n, func(k int64) error {
+		if k > 0 {
+			return nil
+		}
+		if pauses++; pauses == 3 {
+			go func() {
+				b := make([]byte, n)
+				io.ReadFull(sink, b)
+				got <- b
+			}()
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	assert.EqualValues(t, n, moved)
+	assert.True(t, bytes.Equal(sent, <-got))
+}
+
+func TestHungUp(t *testing.T) {
+	conn, far := connPair(t)
+	_, err := far.Write(make([]byte, 100))
+	require.NoError(t, err)
+	assert.False(t, conn.HungUp())
+	require.NoError(t, far.Close())
+	require.Eventually(t, conn.HungUp, time.Minute, time.Millisecond)
+}

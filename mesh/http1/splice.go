@@ -3,55 +3,118 @@ package http1
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
+	"syscall"
 	"time"
 )
 
-// spliceStep is after how many bytes a splice tells its progress, and spliceWait how long
-// it waits for any before it tells that there is none.
-const (
-	spliceStep = 256 << 10
-	spliceWait = time.Second
-)
+// spliceWait is how long a splice waits for anything to move before it tells that there is nothing.
+// It is a variable for tests.
+var spliceWait = time.Second
 
-// CanSplice returns whether Splice is worth while: both are sockets, nothing is buffered.
+// spliceStep is the most that a splice moves at once.
+const spliceStep = 256 << 10
+
+// ErrNoPipe is what [Conn.Splice] returns when the system has no more pipes; nothing has moved.
+var ErrNoPipe = errors.New("http1: no pipe")
+
+// CanSplice returns whether Splice is worth while: both are TCP sockets, nothing is buffered, and the
+// system can do it.
 func (c *Conn) CanSplice(from *Conn) bool {
-	_, ok := c.Conn.(io.ReaderFrom)
-	return ok && c.raw != nil && from.raw != nil && from.from == from.to
+	if !canSplice || c.raw == nil || from.raw == nil || from.from != from.to {
+		return false
+	}
+	_, ok := c.Conn.(*net.TCPConn)
+	_, too := from.Conn.(*net.TCPConn)
+	return ok && too
 }
 
-// Splice moves n bytes from one connection to another, within the kernel where that is
-// possible. Now and then it calls step, with how many have moved since; an error of that ends
-// it. It returns how many have moved, io.EOF if from has ended, ErrKicked
-// if it was interrupted, and any other error of either connection.
+// Splice moves n bytes from one connection to another within the kernel. It calls step with how
+// many have moved since it was called before, be it none for a second; an error of that ends it. It
+// returns how many have moved, io.EOF if from has ended, ErrKicked if it was interrupted, and any other
+// error of either connection.
+//
+// In between, bytes are in a pipe, from which they cannot be put back. So what has been read is
+// written before anything else, however long that takes: that is why this is not
+// [net.TCPConn.ReadFrom], which loses them at a deadline.
 func (c *Conn) Splice(from *Conn, n int64, step func(moved int64) error) (moved int64, err error) {
-	to := c.Conn.(io.ReaderFrom)
 	from.Rest()
+	p, err := getPipe()
+	if err != nil {
+		return 0, ErrNoPipe
+	}
+	defer p.put()
 	for moved < n {
-		until := time.Now().Add(spliceWait)
-		if err := from.reads.set(from.Conn.SetReadDeadline, until); err != nil {
-			return moved, err
+		if p.held == 0 {
+			err = p.fill(from, min(n-moved, spliceStep))
+		} else {
+			err = nil
 		}
-		if err := c.writes.set(c.Conn.SetWriteDeadline, until); err != nil {
-			return moved, err
+		k := int64(0)
+		if err == nil {
+			k, err = p.drain(c)
+			moved += k
 		}
-		if from.kicked.Load() {
-			from.Unkick()
-			return moved, ErrKicked
-		}
-		k, err := to.ReadFrom(&io.LimitedReader{R: from.Conn, N: min(n-moved, spliceStep)})
-		moved += k
-		switch {
-		case err == nil && k == 0:
-			return moved, io.EOF
-		case errors.Is(err, os.ErrDeadlineExceeded): // of which of the two is not known
-			from.reads.past, c.writes.past = true, true
-		case err != nil:
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			return moved, err
 		}
 		if err := step(k); err != nil {
 			return moved, err
 		}
+	}
+	return moved, nil
+}
+
+// fill reads up to n bytes into the pipe, which is empty.
+func (p *pipe) fill(from *Conn, n int64) error {
+	if err := from.reads.set(from.Conn.SetReadDeadline, time.Now().Add(spliceWait)); err != nil {
+		return err
+	}
+	if from.kicked.Load() {
+		from.Unkick()
+		return ErrKicked
+	}
+	var errno error
+	err := from.raw.Read(func(fd uintptr) bool {
+		p.held, errno = p.from(fd, n)
+		return errno != syscall.EAGAIN
+	})
+	switch {
+	case err != nil:
+		from.reads.past = true // if it was a deadline
+		return err
+	case errno != nil:
+		return os.NewSyscallError("splice", errno)
+	case p.held == 0:
+		return io.EOF
+	}
+	return nil
+}
+
+// drain writes what is in the pipe, and returns how much of it could be.
+func (p *pipe) drain(to *Conn) (moved int64, err error) {
+	if err := to.writes.set(to.Conn.SetWriteDeadline, time.Now().Add(spliceWait)); err != nil {
+		return 0, err
+	}
+	var errno error
+	err = to.raw.Write(func(fd uintptr) bool {
+		for p.held > 0 {
+			var k int64
+			if k, errno = p.to(fd, p.held); errno != nil {
+				return errno != syscall.EAGAIN
+			}
+			p.held -= k
+			moved += k
+		}
+		return true
+	})
+	switch {
+	case err != nil:
+		to.writes.past = true
+		return moved, err
+	case errno != nil:
+		return moved, os.NewSyscallError("splice", errno)
 	}
 	return moved, nil
 }

@@ -95,11 +95,11 @@ func (s *stream) compose(a *attempt) bool {
 	s.up = s.body.appendKept(s.up)
 	if !s.body.ended && s.state.Upgrade == "" {
 		s.up, a.err = s.body.take(s.client.conn, s.up)
-		s.ex.BytesReceived = s.body.received
 		if a.err != nil {
 			a.failure = badRequest
 			return false
 		}
+		s.ex.BytesReceived = s.body.received
 		if s.body.ended {
 			s.requestComplete()
 		}

@@ -105,7 +105,7 @@ static_resources:
 }
 
 // underWay finds the gauges that say what is under way.
-var underWay = regexp.MustCompile(`_active(_requests|_connections)?: |_buffered: |(cx|rq|rq_pending|rq_retry)_open: `)
+var underWay = regexp.MustCompile(`^(cluster|http|listener\.).*(_active(_requests|_connections)?|_buffered|(cx|rq|rq_pending|rq_retry)_open): `)
 
 // end closes everything, and looks what is left.
 func (f *fixture) end() {
