@@ -121,10 +121,13 @@ func (s *stream) startPump(up *upstream.Conn) {
 	p := &pump{done: make(chan struct{})}
 	s.pump = p
 	go func() {
+		defer func() {
+			p.idle.Store(true)
+			up.Kick() // a connection that is used again must not be interrupted any more: done comes after
+			close(p.done)
+		}()
+		defer s.m.guard(func() { p.err = errMistake })
 		p.run(s, up)
-		p.idle.Store(true)
-		up.Kick() // a connection that is used again must not be interrupted any more: done comes after
-		close(p.done)
 	}()
 }
 

@@ -29,11 +29,7 @@ func (c *client) serve() {
 			c.conn.Close()
 			return
 		}
-		s := streams.Get().(*stream)
-		end := s.serve(c)
-		s.clear()
-		streams.Put(s)
-		switch end {
+		switch c.exchange() {
 		case closeGently:
 			c.linger()
 			c.conn.Close()
@@ -47,6 +43,7 @@ func (c *client) serve() {
 
 // wait waits for the first bytes of a request, and returns false if there come none.
 func (c *client) wait() bool {
+	c.skipEmptyLines()
 	if len(c.conn.Buffered()) > 0 {
 		return true // pipelined
 	}
@@ -61,7 +58,22 @@ func (c *client) wait() bool {
 			until = end
 		}
 	}
-	return c.conn.Fill(until) == nil
+	for {
+		if c.conn.Fill(until) != nil {
+			return false
+		}
+		if c.skipEmptyLines(); len(c.conn.Buffered()) > 0 {
+			return true
+		}
+	}
+}
+
+// skipEmptyLines takes the empty lines that some clients send behind a request (RFC 9112, section
+// 2.2), and that do not begin another.
+func (c *client) skipEmptyLines() {
+	for b := c.conn.Buffered(); len(b) >= 2 && b[0] == '\r' && b[1] == '\n'; b = c.conn.Buffered() {
+		c.conn.Take(2)
+	}
 }
 
 // lastRequest returns whether no request is to follow the present one.

@@ -21,10 +21,12 @@
 //	mirror.go      copies of requests
 //	deadlines.go   timeouts
 //	pools.go       connections to hosts
+//	panics.go      mistakes of the program's own
 //	report.go      outlier detection and statistics
 package manager
 
 import (
+	"log/slog"
 	"net"
 	"sync/atomic"
 	"time"
@@ -40,13 +42,14 @@ import (
 	"github.com/maglev-lb/maglev/mesh/stats"
 )
 
-// Options are what a Manager works with. All but Log are required.
+// Options are what a Manager works with. All but the logs are required.
 type Options struct {
 	Listener *config.Listener // whose chain has HTTP
 	Address  string           // that it listens at, for statistics
 	Clusters *cluster.Set
 	Stats    *stats.Store
 	Log      accesslog.Log // the zero Log is none
+	Logger   *slog.Logger  // is told of mistakes of the program's own; nil: nobody is
 	Clock    *forwarding.Clock
 	// NodeID, NodeCluster and LocalAddress are those of forwarding.Options.
 	NodeID, NodeCluster, LocalAddress string
@@ -61,6 +64,7 @@ type Manager struct {
 	filters  *filter.Chain // nil: none
 	clusters *cluster.Set
 	log      accesslog.Log
+	logger   *slog.Logger
 
 	counts         *counts
 	listenerCounts *listenerCounts
@@ -82,6 +86,7 @@ func New(o Options) *Manager {
 		paths:          route.NewPathRules(h),
 		clusters:       o.Clusters,
 		log:            o.Log,
+		logger:         o.Logger,
 		counts:         stats.Group[counts](scope),
 		listenerCounts: stats.Group[listenerCounts](o.Stats.Listener(o.Address).HTTP(h.StatPrefix)),
 		limits:         http1.Limits{Bytes: int(h.MaxRequestHeadersKB) << 10, Fields: int(h.MaxHeaders)},

@@ -81,9 +81,13 @@ func (s *stream) sendShadows() {
 		s.cluster.Stats.Abandoned.Inc()
 		return
 	}
+	m := s.m // the stream is not to be used by others
 	for _, c := range s.shadows {
 		c.body = s.body.appendKept(nil)
-		go c.send()
+		go func() {
+			defer m.guard(func() {})
+			c.send()
+		}()
 	}
 }
 

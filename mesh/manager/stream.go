@@ -3,6 +3,7 @@ package manager
 import (
 	"cmp"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,7 @@ type stream struct {
 	cookies  []string // that the answer sets
 	shadows  []*shadow
 	granted  bool // an upgrade
+	counted  bool // among the active requests
 	early    bool // what is answered was found out before the body was read
 
 	limits       limits
@@ -97,6 +99,7 @@ func (s *stream) serve(c *client) end {
 	m.counts.Requests.Inc()
 	m.counts.HTTP1Requests.Inc()
 	m.counts.ActiveRequests.Inc()
+	s.counted = true
 	end := s.handle()
 	s.finish()
 	return end
@@ -185,29 +188,42 @@ func (s *stream) filter() (end, bool) {
 	if reply == nil {
 		return keepAlive, true
 	}
-	if reply.AfterBody && !s.discardBody() {
-		return closeNow, false
+	if reply.AfterBody {
+		if end, ok := s.discardBody(); !ok {
+			return end, false
+		}
 	}
 	s.filtered = reply
 	return s.reply(&reply.Reply), false
 }
 
-// discardBody reads the body of a request that nobody wants.
-func (s *stream) discardBody() bool {
+// discardBody reads the body of a request that nobody wants. It returns false if that does not come to
+// its end; then the client has been answered, or has gone.
+func (s *stream) discardBody() (end, bool) {
 	for {
 		var err error
 		if s.up, err = s.body.take(s.client.conn, s.up[:0]); err != nil {
-			return false
+			return s.refuseCodec(err), false
 		}
+		s.ex.BytesReceived = s.body.received
 		if s.body.ended {
-			break
+			s.requestComplete()
+			return keepAlive, true
 		}
-		if s.client.conn.Fill(s.ex.Start.Add(s.limits.idle)) != nil {
-			return false
+		s.touch()
+		until, why := s.deadline(nil)
+		if why == never {
+			until = time.Time{}
+		}
+		switch err := s.client.conn.Fill(until); {
+		case err == nil:
+		case err == os.ErrDeadlineExceeded:
+			return s.reply(s.timeout(why)), false
+		default:
+			s.clientGone()
+			return closeNow, false
 		}
 	}
-	s.requestComplete()
-	return true
 }
 
 // finish counts the exchange, and logs it.
@@ -215,6 +231,7 @@ func (s *stream) finish() {
 	m := s.m
 	s.ex.Points.End = s.now()
 	m.counts.ActiveRequests.Dec()
+	s.counted = false
 	if status := s.ex.Response.Status; status != 0 {
 		m.counts.Classes.Inc(status)
 		m.listenerCounts.Classes.Inc(status)

@@ -23,12 +23,15 @@ func (s *stream) tunnel(a *attempt) end {
 	t := &tunnel{s: s}
 	done := make(chan struct{})
 	go func() {
+		defer func() {
+			a.conn.Kick()
+			close(done)
+		}()
+		defer s.m.guard(func() { t.end(byClient) })
 		t.copy(a.conn.Conn, s.client.conn, &t.received, byClient)
 		if ender(t.ended.Load()) == byClient {
 			s.client.conn.Abort() // it may not take what the upstream still says
 		}
-		a.conn.Kick()
-		close(done)
 	}()
 	t.copy(s.client.conn, a.conn.Conn, &t.sent, byUpstream)
 	s.client.conn.Kick()

@@ -112,7 +112,7 @@ func (p *Proxy) listen(b *config.Bootstrap) error {
 			}
 			m = manager.New(manager.Options{
 				Listener: cfg, Address: l.Addr().String(),
-				Clusters: p.clusters, Stats: p.stats, Log: logs, Clock: clock,
+				Clusters: p.clusters, Stats: p.stats, Log: logs, Logger: p.log, Clock: clock,
 				NodeID: b.NodeID, NodeCluster: b.NodeCluster, LocalAddress: local,
 			})
 		}

@@ -293,6 +293,15 @@ func (c *Conn) Put() {
 		return
 	}
 	p.mu.Lock()
+	if len(p.waiters) > 0 && !p.closed {
+		// It would not be looked at again before it is used.
+		p.mu.Unlock()
+		if !c.usable(c.used) {
+			c.Close()
+			return
+		}
+		p.mu.Lock()
+	}
 	var next ticket
 	switch {
 	case p.closed:
