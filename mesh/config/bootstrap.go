@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"strings"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -17,6 +16,7 @@ type builder struct {
 	root   *node
 	inside *insides
 	errors Errors
+	wrong  map[string]bool // paths at or below which the decoder has found an error
 
 	clusters map[string]*Cluster // by name
 	refs     []reference         // to clusters, looked up at the end
@@ -25,23 +25,33 @@ type builder struct {
 	regexLimit float64 // how many instructions a pattern may make
 }
 
+func newBuilder(root *node, d *decoder) *builder {
+	b := &builder{file: d.file, root: root, inside: d.inside, errors: d.errors, wrong: make(map[string]bool)}
+	for _, e := range d.errors {
+		for i := range len(e.Path) {
+			if e.Path[i] == '.' || e.Path[i] == '[' {
+				b.wrong[e.Path[:i]] = true
+			}
+		}
+		b.wrong[e.Path] = true
+	}
+	return b
+}
+
 // bad says what is wrong at a place.
 func (b *builder) bad(p *place, format string, args ...any) {
 	n := p.find(b.root)
 	b.errors = append(b.errors, &Error{
 		File: b.file, Line: int(n.line), Column: int(n.column),
-		Path: p.String(), Text: fmt.Sprintf(format, args...),
+		Path: p.String(), Text: oneLine(fmt.Sprintf(format, args...)),
 	})
 }
 
 // missing says that an object lacks a field, unless what there is of it is wrong already.
 func (b *builder) missing(p *place, field string) {
 	at := p.to(field)
-	path := at.String()
-	for _, e := range b.errors {
-		if strings.HasPrefix(e.Path, path) {
-			return
-		}
+	if b.wrong[at.String()] {
+		return
 	}
 	if p.isThere(b.root, field) {
 		b.bad(at, "%s is empty", at.find(b.root).show())

@@ -215,7 +215,7 @@ func (b *builder) upstreamProtocol(p *place, m *clusterv3.Cluster, c *Cluster) {
 	c.MaxRequestsPerConnection = m.GetMaxRequestsPerConnection().GetValue()
 	at := p.to("typed_extension_protocol_options")
 	for key, value := range m.GetTypedExtensionProtocolOptions() {
-		inner := at.to(`["` + key + `"]`)
+		inner := at.to(quotedField(key))
 		if key != upstreamOptions {
 			b.bad(inner, "%q is unsupported; it is %s", key, upstreamOptions)
 			continue
@@ -251,6 +251,7 @@ func (b *builder) upstreamCommon(p *place, m *corev3.HttpProtocolOptions, c *Clu
 // upstreamHTTP1 refuses all options of HTTP/1 that would matter to backends.
 func (b *builder) upstreamHTTP1(p *place, m *corev3.Http1ProtocolOptions) {
 	const text = "unsupported towards backends"
+	b.absoluteURL(p, m)
 	if m.GetAcceptHttp_10() {
 		b.bad(p.to("accept_http_10"), text)
 	}

@@ -102,7 +102,7 @@ func Parse(name string, data []byte) (*Bootstrap, error) {
 	}
 	d := newDecoder(name)
 	message := d.bootstrap(root)
-	b := &builder{file: name, root: root, inside: d.inside, errors: d.errors}
+	b := newBuilder(root, d)
 	model := b.bootstrap(message)
 	if len(b.errors) > 0 {
 		return nil, b.errors.sorted()

@@ -70,7 +70,7 @@ func (d *decoder) join(other *decoder) { d.errors = append(d.errors, other.error
 
 func (d *decoder) push(field string)  { d.path = append(d.path, step{field: field}) }
 func (d *decoder) pushItem(index int) { d.path = append(d.path, step{index: index}) }
-func (d *decoder) pushKey(key string) { d.push(`["` + key + `"]`) }
+func (d *decoder) pushKey(key string) { d.push(quotedField(key)) }
 func (d *decoder) pop()               { d.path = d.path[:len(d.path)-1] }
 
 // bad says what is wrong at a node, whose place is the path as it stands.
@@ -81,7 +81,7 @@ func (d *decoder) bad(n *node, format string, args ...any) {
 	}
 	d.errors = append(d.errors, &Error{
 		File: d.file, Line: int(n.line), Column: int(n.column),
-		Path: path.String(), Text: fmt.Sprintf(format, args...),
+		Path: path.String(), Text: oneLine(fmt.Sprintf(format, args...)),
 	})
 }
 
@@ -166,7 +166,7 @@ func (d *decoder) fields(m protoreflect.Message, s *schema, n *node) {
 			if key.text == "@type" && len(d.path) > 0 {
 				continue // of an Any, which has looked at it
 			}
-			d.push(key.text)
+			d.push(fieldName(key.text))
 			d.bad(key, "unknown field: %s has no field of this name%s", s.desc.FullName(), s.suggestion(key.text))
 			d.pop()
 			continue

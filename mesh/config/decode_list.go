@@ -117,7 +117,7 @@ func (d *decoder) mapField(m protoreflect.Message, f *field, n *node) {
 		if f.desc.MapKey().Kind() != protoreflect.StringKind {
 			k = d.scalar(f.desc.MapKey(), key)
 		}
-		if k.IsValid() && d.check(f.keyChecks, k, key) && !value.isNull() {
+		if k.IsValid() && d.check(f.keyChecks, k, key) && (!value.isNull() || f.holdsAny()) {
 			if v := d.mapValue(entries, f, value); v.IsValid() {
 				entries.Set(k.MapKey(), v)
 			}
@@ -127,6 +127,12 @@ func (d *decoder) mapField(m protoreflect.Message, f *field, n *node) {
 	if d.check(f.countChecks, protoreflect.ValueOfMap(entries), n) && entries.Len() > 0 {
 		m.Set(f.desc, protoreflect.ValueOfMap(entries))
 	}
+}
+
+// holdsAny reports whether the values of a map are google.protobuf.Any, which may not be null.
+func (f *field) holdsAny() bool {
+	s := f.inner()
+	return s != nil && s.desc.FullName() == "google.protobuf.Any"
 }
 
 func (d *decoder) mapValue(entries protoreflect.Map, f *field, n *node) protoreflect.Value {

@@ -17,12 +17,11 @@ func (d *decoder) scalar(desc protoreflect.FieldDescriptor, n *node) protoreflec
 	}
 	var v protoreflect.Value
 	ok := false
-	whole := n.valueType
 	switch desc.Kind() {
 	case protoreflect.StringKind:
-		if whole() == stringValue {
-			v, ok = protoreflect.ValueOfString(n.text), true
-		}
+		var text string
+		text, ok = n.string()
+		v = protoreflect.ValueOfString(text)
 	case protoreflect.BoolKind:
 		var b bool
 		b, ok = n.bool()

@@ -115,7 +115,7 @@ func (r *routeBuilder) rateLimit(p *place, m perFilter) *LocalRateLimit {
 	at := p.to("typed_per_filter_config")
 	var limit *LocalRateLimit
 	for name, value := range m {
-		inner := at.to(`["` + name + `"]`)
+		inner := at.to(quotedField(name))
 		config, ok := r.any(value).(*localratelimitv3.LocalRateLimit)
 		if !ok {
 			r.wrongType(inner, value, "local_ratelimit.v3.LocalRateLimit")

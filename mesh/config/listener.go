@@ -121,6 +121,9 @@ func (b *builder) filterChain(p *place, m *listenerv3.FilterChain) FilterChain {
 			if chain.ConnectionLimit != nil {
 				b.bad(at, "%q: a second connection limit is unsupported", filter.GetName())
 			}
+			if config.GetMaxConnections() == nil {
+				b.missing(typed, "max_connections")
+			}
 			if b.feature(config.GetRuntimeEnabled()) {
 				chain.ConnectionLimit = &ConnectionLimit{
 					StatPrefix: config.GetStatPrefix(),

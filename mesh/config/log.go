@@ -105,7 +105,7 @@ func (b *builder) json(p *place, m *structpb.Struct, omitEmpty bool) *format.JSO
 	if err != nil {
 		before := len(b.errors)
 		for name, value := range m.GetFields() {
-			b.jsonValue(p.to(`["`+name+`"]`), value)
+			b.jsonValue(p.to(quotedField(name)), value)
 		}
 		if len(b.errors) == before { // it is not one of the texts
 			b.bad(p, "not allowed: %v", err)
@@ -122,7 +122,7 @@ func (b *builder) jsonValue(p *place, v *structpb.Value) {
 		b.format(p, v.StringValue)
 	case *structpb.Value_StructValue:
 		for name, value := range v.StructValue.GetFields() {
-			b.jsonValue(p.to(`["`+name+`"]`), value)
+			b.jsonValue(p.to(quotedField(name)), value)
 		}
 	case *structpb.Value_ListValue:
 		for i, value := range v.ListValue.GetValues() {

@@ -63,7 +63,7 @@ func (b *builder) http(p *place, m *hcmv3.HttpConnectionManager) *HTTP {
 		h.StripPort = StripMatchingPort
 	}
 	b.commonOptions(p.to("common_http_protocol_options"), m.GetCommonHttpProtocolOptions(), h)
-	b.http1Options(m.GetHttpProtocolOptions(), h)
+	b.http1Options(p.to("http_protocol_options"), m.GetHttpProtocolOptions(), h)
 	b.requestID(p.to("request_id_extension"), m.GetRequestIdExtension(), h)
 	b.internalAddresses(p.to("internal_address_config"), m.GetInternalAddressConfig(), h)
 	h.Upgrades = b.managerUpgrades(p, m.GetUpgradeConfigs())
@@ -95,7 +95,8 @@ func (b *builder) commonOptions(p *place, m *corev3.HttpProtocolOptions, h *HTTP
 	}
 }
 
-func (b *builder) http1Options(m *corev3.Http1ProtocolOptions, h *HTTP) {
+func (b *builder) http1Options(p *place, m *corev3.Http1ProtocolOptions, h *HTTP) {
+	b.absoluteURL(p, m)
 	h.AcceptHTTP10 = m.GetAcceptHttp_10()
 	h.DefaultHostForHTTP10 = m.GetDefaultHostForHttp_10()
 	h.EnableTrailers = m.GetEnableTrailers()
@@ -103,6 +104,13 @@ func (b *builder) http1Options(m *corev3.Http1ProtocolOptions, h *HTTP) {
 		h.HeaderCase = ProperCase
 	}
 	h.StreamErrorOnInvalid = boolOr(m.GetOverrideStreamErrorOnInvalidHttpMessage(), h.StreamErrorOnInvalid)
+}
+
+// absoluteURL refuses to switch off what RFC 9112, section 3.2.2, asks of every server.
+func (b *builder) absoluteURL(p *place, m *corev3.Http1ProtocolOptions) {
+	if !boolOr(m.GetAllowAbsoluteUrl(), true) {
+		b.bad(p.to("allow_absolute_url"), "false is unsupported; it is true")
+	}
 }
 
 func (b *builder) requestID(p *place, m *hcmv3.RequestIDExtension, h *HTTP) {

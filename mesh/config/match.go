@@ -150,7 +150,7 @@ func (b *builder) regex(p *place, m *matcherv3.RegexMatcher, whole bool) *regexp
 func reasonOf(err error) string {
 	var wrong *syntax.Error
 	if errors.As(err, &wrong) {
-		return fmt.Sprintf("%s: `%s`", wrong.Code, wrong.Expr)
+		return fmt.Sprintf("%s: %q", wrong.Code, wrong.Expr)
 	}
 	return err.Error()
 }

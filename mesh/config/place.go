@@ -45,6 +45,27 @@ func writeStep(b *strings.Builder, field string, index int) {
 	}
 }
 
+// quotedField is a key of a map, as a path has it.
+func quotedField(key string) string { return "[" + strconv.Quote(key) + "]" }
+
+// fieldName is a key that should be a field's name, as a path has it.
+func fieldName(key string) string {
+	for i := range len(key) {
+		if c := key[i]; c <= ' ' || c == '.' || c == '[' || c == '"' || c >= 0x7f {
+			return quotedField(key)
+		}
+	}
+	if key == "" {
+		return quotedField(key)
+	}
+	return key
+}
+
+// oneLine returns an error's text without line breaks, which may come of the values in it.
+func oneLine(text string) string {
+	return strings.NewReplacer("\n", `\n`, "\r", `\r`).Replace(text)
+}
+
 // find returns the node of a place, or of the innermost object around it that is there.
 func (p *place) find(root *node) *node {
 	n, _ := p.walk(root)
@@ -72,7 +93,10 @@ func (p *place) walk(root *node) (n *node, whole bool) {
 	case p.field == "" && p.index < len(n.kids) && n.kind == list:
 		next = &n.kids[p.index]
 	case p.field != "":
-		name := strings.Trim(p.field, `["]`)
+		name := p.field
+		if name[0] == '[' {
+			name, _ = strconv.Unquote(name[1 : len(name)-1])
+		}
 		next = n.get(name, camel(name))
 	}
 	if next == nil {

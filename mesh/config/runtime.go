@@ -56,17 +56,22 @@ func (b *builder) readRuntime(m *bootstrapv3.Bootstrap) {
 // unless it is a fraction.
 func (b *builder) readLayer(p *place, prefix string, m *structpb.Struct) {
 	for name, value := range m.GetFields() {
-		at := p.to(`["` + name + `"]`)
+		at := p.to(quotedField(name))
 		inner := value.GetStructValue()
 		switch {
 		case inner.GetFields()["numerator"] == nil && inner != nil:
 			b.readLayer(at, prefix+name+".", inner)
-		case value.GetListValue() != nil:
-			b.bad(at, "a list is not allowed; it has to be a number, a text, a boolean or an object")
+		case value.GetListValue() != nil || isNullValue(value):
+			b.bad(at, "a list or null is not allowed; it has to be a number, a text, a boolean or an object")
 		default:
 			b.runtime[prefix+name] = &runtimeKey{place: at, value: value}
 		}
 	}
+}
+
+func isNullValue(v *structpb.Value) bool {
+	_, null := v.GetKind().(*structpb.Value_NullValue)
+	return null
 }
 
 // unusedRuntime refuses the keys that nothing has asked for.

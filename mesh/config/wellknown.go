@@ -81,6 +81,19 @@ func stringBool(s string) (value, ok bool) {
 	return false, false
 }
 
+// string reads a text. A whole number of more than 32 bits is one too: JSON's own numbers would
+// not hold it.
+func (n *node) string() (string, bool) {
+	switch n.valueType() {
+	case boolValue:
+		return "", false
+	case numberValue:
+		v, _ := yamlInt(n.text)
+		return strconv.FormatInt(v, 10), v != int64(int32(v))
+	}
+	return n.text, true
+}
+
 func (n *node) bool() (value, ok bool) {
 	switch n.valueType() {
 	case boolValue:
