@@ -27,6 +27,7 @@ import (
 // beyond that, as members of a mapping in YAML: "timeout: 1s, priority: HIGH".
 type setup struct {
 	manager, route, cluster string
+	beside                  string   // of the route's action: "request_body_buffer_limit: 10"
 	filters                 string   // items of a list, each with a comma behind it
 	hosts                   []string // addresses of the cluster's hosts, if they are not echo backends
 	backends                int      // how many echo backends there are; 0 is one, unless there are hosts
@@ -95,7 +96,7 @@ static_resources:
         typed_config: {"@type": ` + extension + `network.http_connection_manager.v3.HttpConnectionManager,
           stat_prefix: ingress,
           route_config: {virtual_hosts: [{name: all, domains: ["*"], routes: [
-            {match: {prefix: /}, route: {cluster: backends` + more(s.route) + `}}]}]},
+            {match: {prefix: /}, route: {cluster: backends` + more(s.route) + `}` + more(s.beside) + `}]}]},
           http_filters: [` + s.filters + `
             {name: router, typed_config: {"@type": ` + extension + `http.router.v3.Router}}]` + more(s.manager) + `}
   clusters:
@@ -195,8 +196,10 @@ func (f *fixture) dial() *rawClient {
 	require.NoError(f.t, err)
 	require.NoError(f.t, c.SetDeadline(time.Now().Add(patience)))
 	f.t.Cleanup(func() { c.Close() })
-	return &rawClient{c, f.t, bufio.NewReader(c)}
+	return newClient(f.t, c)
 }
+
+func newClient(t testing.TB, c net.Conn) *rawClient { return &rawClient{c, t, bufio.NewReader(c)} }
 
 func (c *rawClient) send(parts ...string) {
 	_, err := io.WriteString(c, strings.Join(parts, ""))
