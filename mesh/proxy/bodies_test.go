@@ -274,12 +274,7 @@ func TestBodyComesWhileAConnectionIsWaitedFor(t *testing.T) {
 		return ""
 	})
 	second.send("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 10\r\n\r\n12345")
-	eventually(t, func() string {
-		if n := f.active(); n != 2 {
-			return fmt.Sprint(n, " requests")
-		}
-		return ""
-	})
+	f.busy(2)
 	second.send("67890")
 	first.must("GET")
 	assert.EqualValues(t, 10, second.must("POST").seen(t).BodyLength)

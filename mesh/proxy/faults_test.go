@@ -185,12 +185,7 @@ func TestClientGoneDuringBackOff(t *testing.T) {
 		})
 		f.backends[0].Forget()
 		c.Close()
-		eventually(t, func() string {
-			if n := f.active(); n > 0 {
-				return fmt.Sprint(n, " requests under way")
-			}
-			return ""
-		})
+		f.busy(0)
 	}
 }
 
@@ -211,12 +206,7 @@ func TestDrain(t *testing.T) {
 		})
 	}
 	f.dial() // one that is idle
-	eventually(t, func() string {
-		if n := f.active(); n != clients {
-			return fmt.Sprint(n, " requests under way")
-		}
-		return ""
-	})
+	f.busy(clients)
 	began := time.Now()
 	require.NoError(t, f.Close())
 	assert.Less(t, time.Since(began), drainTime)

@@ -232,11 +232,11 @@ func (c *rawClient) must(method string) answer {
 }
 
 // seen returns the request that the answer's backend has seen.
-func (a answer) seen(t testing.TB) echo.Request {
+func (a answer) seen(t testing.TB) *echo.Request {
 	t.Helper()
 	r, err := echo.Parse([]byte(a.body))
 	require.NoError(t, err, "%d %s", a.StatusCode, a.body)
-	return r
+	return &r
 }
 
 // closed waits for the end of the connection.
