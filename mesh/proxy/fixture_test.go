@@ -260,3 +260,11 @@ var lastNumber atomic.Int64
 
 // unique returns an ID that no other request has.
 func unique() string { return fmt.Sprint("n", lastNumber.Add(1)) }
+
+// reset ends the connection in the rude way.
+func (c *rawClient) reset() {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	c.Close()
+}

@@ -175,8 +175,8 @@ func TestHostDoesNotRead(t *testing.T) {
 			close(sent)
 		}()
 		f.busy(1)
-		c.Conn.(*net.TCPConn).SetLinger(0) // what it has not sent yet is in the way of the usual end
-		c.Close()
+		// What it has not sent yet is in the way of the usual end.
+		c.reset()
 		<-sent
 		began := time.Now()
 		f.busy(0)
