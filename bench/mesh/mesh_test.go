@@ -76,7 +76,8 @@ func TestSmoke(t *testing.T) {
 	})
 }
 
-// findInTest installs nothing.
+// findInTest installs nothing. Without a proxy the test skips its part, or fails if the
+// environment says that all have to be there.
 func findInTest(t *testing.T, p *peer, dir string) string {
 	t.Helper()
 	if p.name == "envoy" && os.Getenv("MAGLEV_ENVOY") == "" {
@@ -86,6 +87,9 @@ func findInTest(t *testing.T, p *peer, dir string) string {
 	if p.name == "meshproxy" {
 		require.NoError(t, err)
 	} else if err != nil {
+		if os.Getenv("MAGLEV_REQUIRE_PROXIES") == "1" {
+			t.Fatal(err)
+		}
 		t.Skip(err)
 	}
 	return binary
