@@ -1,7 +1,6 @@
 package manager
 
 import (
-	"io"
 	"os"
 	"sync/atomic"
 	"time"
@@ -21,6 +20,7 @@ func (s *stream) tunnel(a *attempt) end {
 	counts.ActiveUpgrades.Inc()
 	defer counts.ActiveUpgrades.Dec()
 	t := &tunnel{s: s}
+	t.bound(a)
 	done := make(chan struct{})
 	go func() {
 		defer func() {
@@ -53,6 +53,10 @@ func (s *stream) tunnel(a *attempt) end {
 		s.m.counts.IdleTimeout.Inc()
 		s.ex.Flags |= message.StreamIdleTimeout
 		s.ex.Details = "stream_idle_timeout"
+	case byDuration:
+		reply := s.timeout(t.why)
+		s.ex.Flags |= reply.Flags
+		s.ex.Details = reply.Details
 	}
 	a.conn.Close()
 	s.release(a)
@@ -67,11 +71,14 @@ const (
 	byClient
 	byUpstream
 	byIdleness
+	byDuration
 )
 
 // A tunnel is a connection through both of a client and of an upstream.
 type tunnel struct {
 	s              *stream
+	until          time.Time // the zero Time is never
+	why            cause     // of until
 	received, sent atomic.Int64
 	ended          atomic.Int32 // an ender
 }
@@ -79,34 +86,64 @@ type tunnel struct {
 // copy passes on what comes from one side, until that ends or the tunnel has been idle for
 // too long.
 func (t *tunnel) copy(to, from *http1.Conn, count *atomic.Int64, side ender) {
-	idle := t.s.limits.idle
 	for {
+		until := t.deadline()
+		var err error
 		if b := from.Buffered(); len(b) > 0 {
-			if to.WriteUntil(b, idle) != nil {
+			var n int
+			if n, err = to.WriteBefore(b, until); n > 0 {
+				count.Add(int64(n))
+				from.Take(n)
+				t.s.touch()
+			}
+			if err != nil && err != os.ErrDeadlineExceeded {
 				t.end(byClient + byUpstream - side)
 				return
 			}
-			count.Add(int64(len(b)))
-			from.Take(len(b))
-			t.s.touch()
+		} else {
+			err = from.Fill(until)
 		}
-		var until time.Time
-		if idle > 0 {
-			until = t.s.ex.Start.Add(time.Duration(t.s.active.Load()) + idle)
-		}
-		switch err := from.Fill(until); {
+		switch {
 		case err == nil:
 		case err == os.ErrDeadlineExceeded:
-			if time.Since(t.s.ex.Start) >= time.Duration(t.s.active.Load())+idle {
+			if now := time.Now(); now.Before(t.deadline()) {
+				continue // the other direction has moved
+			} else if !t.until.IsZero() && !now.Before(t.until) {
+				t.end(byDuration)
+			} else {
 				t.end(byIdleness)
-				return
 			}
-		case err == io.EOF || err != http1.ErrKicked:
-			t.end(side)
+			return
+		case err == http1.ErrKicked:
 			return
 		default:
+			t.end(side)
 			return
 		}
+	}
+}
+
+// deadline returns when the tunnel is to end if nothing moves; the zero Time is never.
+func (t *tunnel) deadline() time.Time {
+	s := t.s
+	if s.limits.idle == 0 {
+		return t.until
+	}
+	idle := s.ex.Start.Add(time.Duration(s.active.Load()) + s.limits.idle)
+	if !t.until.IsZero() && t.until.Before(idle) {
+		return t.until
+	}
+	return idle
+}
+
+// bound sets how long the tunnel may last whatever moves, as far as that is bounded.
+func (t *tunnel) bound(a *attempt) {
+	l := &t.s.limits
+	if l.stream > 0 {
+		t.until, t.why = t.s.ex.Start.Add(l.stream), streamTimeout
+	}
+	if end := t.s.ex.Start.Add(a.began + l.upstream); l.upstream > 0 && (t.until.IsZero() || end.Before(t.until)) {
+		t.until, t.why = end, upstreamTimeout
 	}
 }
 

@@ -212,3 +212,34 @@ func TestDrain(t *testing.T) {
 	assert.Less(t, time.Since(began), drainTime)
 	all.Wait()
 }
+
+// Copies of requests are whole, be their bodies empty, and take nothing with them.
+func TestMirrorsUnderLoad(t *testing.T) {
+	f := start(t, setup{backends: 2, route: "request_mirror_policies: [{cluster: backends}]"})
+	n := f.load(clients, loadTime/4, func(c *rawClient) bool {
+		id := unique()
+		c.send("POST / HTTP/1.1\r\nhost: h\r\nx-id: ", id, "\r\ntransfer-encoding: chunked\r\n\r\n")
+		if len(id)%2 == 0 {
+			c.send("2\r\nab\r\n")
+		}
+		c.send("0\r\n\r\n")
+		seen := c.must("POST").seen(t)
+		return assert.Equal(t, id, seen.Value("x-id"))
+	})
+	hosts := map[string]map[string]int{"h": {}, "h-shadow": {}}
+	eventually(t, func() string {
+		for _, ids := range hosts {
+			clear(ids)
+		}
+		for _, b := range f.backends {
+			for _, r := range b.Requests() {
+				hosts[r.Value("host")][r.Value("x-id")]++
+				assert.True(t, r.Complete)
+			}
+		}
+		if a, b := len(hosts["h"]), len(hosts["h-shadow"]); a != int(n) || b != int(n) {
+			return fmt.Sprintf("of %d requests there were %d, and %d copies", n, a, b)
+		}
+		return ""
+	})
+}

@@ -126,6 +126,25 @@ func TestTunnelIdle(t *testing.T) {
 	assert.EqualValues(t, 1, f.counter("downstream_rq_idle_timeout"))
 }
 
+// However much goes through it, a tunnel ends with the time that a stream may take.
+func TestTunnelMaxDuration(t *testing.T) {
+	f := start(t, setup{manager: websockets, route: "max_stream_duration: {max_stream_duration: 0.5s}"})
+	c := f.open()
+	go func() {
+		for {
+			if _, err := c.Write(make([]byte, 1<<10)); err != nil {
+				return
+			}
+		}
+	}()
+	_, err := io.Copy(io.Discard, c.in)
+	if err != nil {
+		var timeout net.Error
+		assert.False(t, isTimeout(err, &timeout))
+	}
+	assert.EqualValues(t, 1, f.counter("downstream_rq_max_duration_reached"))
+}
+
 // Neither a peer that does not read holds a tunnel for ever, nor does what it does not read pile up.
 func TestTunnelNobodyReads(t *testing.T) {
 	f := start(t, setup{manager: websockets + ", stream_idle_timeout: 1s"})
