@@ -41,11 +41,8 @@ func (b *builder) cluster(p *place, m *clusterv3.Cluster) *Cluster {
 		WeightedPriorityHealth:        m.GetLoadAssignment().GetPolicy().GetWeightedPriorityHealth(),
 		PanicThreshold:                50,
 		FailTrafficOnPanic:            m.GetCommonLbConfig().GetZoneAwareLbConfig().GetFailTrafficOnPanic(),
-		CloseOnHostSetChange:          m.GetCommonLbConfig().GetCloseConnectionsOnHostSetChange(),
 		IgnoreNewHostsUntilFirstCheck: m.GetCommonLbConfig().GetIgnoreNewHostsUntilFirstHc(),
-		CloseOnHealthFailure:          m.GetCloseConnectionsOnHostHealthFailure(),
 		IgnoreHealthOnRemoval:         m.GetIgnoreHealthOnHostRemoval(),
-		TrackTimeoutBudgets:           m.GetTrackTimeoutBudgets() || m.GetTrackClusterStats().GetTimeoutBudgets(),
 		TCPKeepalive:                  keepalive(m.GetUpstreamConnectionOptions().GetTcpKeepalive()),
 	}
 	if threshold := m.GetCommonLbConfig().GetHealthyPanicThreshold(); threshold != nil {
@@ -91,10 +88,9 @@ func keepalive(m *corev3.TcpKeepalive) *Keepalive {
 
 func (b *builder) dns(m *clusterv3.Cluster, c *Cluster) {
 	c.DNS = DNS{
-		Family:     DNSAuto,
-		Refresh:    durationOr(m.GetDnsRefreshRate(), 5*time.Second),
-		Jitter:     m.GetDnsJitter().AsDuration(),
-		RespectTTL: m.GetRespectDnsTtl(),
+		Family:  DNSAuto,
+		Refresh: durationOr(m.GetDnsRefreshRate(), 5*time.Second),
+		Jitter:  m.GetDnsJitter().AsDuration(),
 	}
 	switch m.GetDnsLookupFamily() {
 	case clusterv3.Cluster_V4_ONLY:

@@ -97,12 +97,6 @@ func (b *builder) endpoint(group *place, index int, m *endpointv3.LbEndpoint, c 
 	} else if e.Address = socketAddress(endpoint.GetAddress()); b.wrongAddress(&e.Address, c.Discovery) {
 		b.badAddress(at().to("address"), endpoint.GetAddress(), c.Discovery)
 	}
-	for i, additional := range endpoint.GetAdditionalAddresses() {
-		e.Additional = append(e.Additional, socketAddress(additional.GetAddress()))
-		if b.wrongAddress(&e.Additional[i], Static) {
-			b.badAddress(at().at("additional_addresses", i).to("address"), additional.GetAddress(), Static)
-		}
-	}
 	if check := endpoint.GetHealthCheckConfig(); check != nil {
 		e.HealthCheckPort = uint16(check.GetPortValue())
 		e.HealthCheckHostname = check.GetHostname()

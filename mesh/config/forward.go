@@ -25,7 +25,6 @@ func (r *routeBuilder) forward(p *place, m *routev3.RouteAction) *Forward {
 		AppendForwardedHost: m.GetAppendXForwardedHost(),
 		Timeout:             durationOr(m.GetTimeout(), 15*time.Second),
 		IdleTimeout:         durationOrNil(m.GetIdleTimeout()),
-		FlushTimeout:        durationOrNil(m.GetFlushTimeout()),
 		MaxGRPCTimeout:      durationOrNil(m.GetMaxGrpcTimeout()),
 		GRPCTimeoutOffset:   durationOrNil(m.GetGrpcTimeoutOffset()),
 		Retry:               r.retryPolicy(p.to("retry_policy"), m.GetRetryPolicy()),

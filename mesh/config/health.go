@@ -19,8 +19,6 @@ func (b *builder) healthCheck(p *place, m *corev3.HealthCheck) *HealthCheck {
 		UnhealthyThreshold:    m.GetUnhealthyThreshold().GetValue(),
 		HealthyThreshold:      m.GetHealthyThreshold().GetValue(),
 		NoTrafficInterval:     durationOr(m.GetNoTrafficInterval(), 60*time.Second),
-		ReuseConnection:       boolOr(m.GetReuseConnection(), true),
-		AlwaysLog:             m.GetAlwaysLogHealthCheckFailures(),
 	}
 	h.NoTrafficHealthyInterval = durationOr(m.GetNoTrafficHealthyInterval(), h.NoTrafficInterval)
 	h.UnhealthyInterval = durationOr(m.GetUnhealthyInterval(), h.Interval)
@@ -69,9 +67,6 @@ func (b *builder) httpCheck(p *place, m *corev3.HealthCheck_HttpHealthCheck) *HT
 	}
 	for i, receive := range m.GetReceive() {
 		h.Receive = append(h.Receive, b.payload(p.at("receive", i), receive))
-	}
-	if m.GetServiceNameMatcher() != nil {
-		h.ServiceName = b.stringMatch(p.to("service_name_matcher"), m.GetServiceNameMatcher())
 	}
 	if strings.ContainsAny(h.Path, "\r\n\x00") {
 		b.bad(p.to("path"), "%q is not allowed; it has to be a path", h.Path)

@@ -36,7 +36,6 @@ func (b *builder) httpFilters(p *place, filters []*hcmv3.HttpFilter, h *HTTP) (l
 				SuppressEnvoyHeaders:   router.GetSuppressEnvoyHeaders(),
 				StrictCheckHeaders:     router.GetStrictCheckHeaders(),
 				RespectExpectedTimeout: router.GetRespectExpectedRqTimeout(),
-				DynamicStats:           boolOr(router.GetDynamicStats(), true),
 			}
 		case *localratelimitv3.LocalRateLimit:
 			h.Filters = append(h.Filters, b.localRateLimit(typed, config))

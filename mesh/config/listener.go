@@ -75,7 +75,6 @@ func (b *builder) listener(p *place, m *listenerv3.Listener) *Listener {
 		Name:                  m.GetName(),
 		StatPrefix:            m.GetStatPrefix(),
 		ConnectionBufferLimit: uint32Or(m.GetPerConnectionBufferLimitBytes(), 1<<20),
-		Backlog:               int(m.GetTcpBacklogSize().GetValue()),
 	}
 	if m.GetAddress() == nil {
 		b.missing(p, "address")
@@ -95,7 +94,7 @@ func (b *builder) listener(p *place, m *listenerv3.Listener) *Listener {
 }
 
 func (b *builder) filterChain(p *place, m *listenerv3.FilterChain) FilterChain {
-	chain := FilterChain{TransportConnectTimeout: m.GetTransportSocketConnectTimeout().AsDuration()}
+	chain := FilterChain{}
 	if socket := m.GetTransportSocket(); socket != nil {
 		at := p.to("transport_socket")
 		if socket.GetTypedConfig() == nil {

@@ -28,7 +28,6 @@ func (b *builder) http(p *place, m *hcmv3.HttpConnectionManager) *HTTP {
 		StreamIdleTimeout:     durationOr(m.GetStreamIdleTimeout(), 5*time.Minute),
 		RequestTimeout:        m.GetRequestTimeout().AsDuration(),
 		RequestHeadersTimeout: m.GetRequestHeadersTimeout().AsDuration(),
-		DrainTimeout:          durationOr(m.GetDrainTimeout(), 5*time.Second),
 		DelayedCloseTimeout:   durationOr(m.GetDelayedCloseTimeout(), time.Second),
 		MaxRequestHeadersKB:   uint32Or(m.GetMaxRequestHeadersKb(), 60),
 		StreamErrorOnInvalid:  m.GetStreamErrorOnInvalidHttpMessage().GetValue(),
@@ -99,7 +98,6 @@ func (b *builder) http1Options(p *place, m *corev3.Http1ProtocolOptions, h *HTTP
 	b.absoluteURL(p, m)
 	h.AcceptHTTP10 = m.GetAcceptHttp_10()
 	h.DefaultHostForHTTP10 = m.GetDefaultHostForHttp_10()
-	h.EnableTrailers = m.GetEnableTrailers()
 	if m.GetHeaderKeyFormat().GetProperCaseWords() != nil {
 		h.HeaderCase = ProperCase
 	}

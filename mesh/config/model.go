@@ -34,16 +34,14 @@ type Listener struct {
 	StatPrefix            string // stat_prefix, "" for the address
 	Address               SocketAddress
 	ConnectionBufferLimit uint32 // per_connection_buffer_limit_bytes, 1 MiB by default
-	Backlog               int    // tcp_backlog_size, 0 for the default
 	// Chain is the one filter chain. One without an HTTP connection manager closes connections at once.
 	Chain FilterChain
 }
 
 // A FilterChain is what connections go through.
 type FilterChain struct {
-	ConnectionLimit         *ConnectionLimit // nil: none
-	HTTP                    *HTTP            // nil: connections are closed
-	TransportConnectTimeout time.Duration    // 0: none
+	ConnectionLimit *ConnectionLimit // nil: none
+	HTTP            *HTTP            // nil: connections are closed
 }
 
 // A ConnectionLimit is envoy.filters.network.connection_limit.
@@ -83,7 +81,6 @@ type HTTP struct {
 	RequestTimeout           time.Duration // until the request has been received whole, 0: none
 	RequestHeadersTimeout    time.Duration // 0: none
 	MaxStreamDuration        time.Duration // 0: none
-	DrainTimeout             time.Duration // 5 s by default
 	DelayedCloseTimeout      time.Duration // 1 s by default, 0: no delay
 
 	MaxRequestHeadersKB    uint32 // 60 by default
@@ -93,7 +90,6 @@ type HTTP struct {
 	DefaultHostForHTTP10   string
 	HeaderCase             HeaderCase
 	StreamErrorOnInvalid   bool // stream_error_on_invalid_http_message (also of http_protocol_options)
-	EnableTrailers         bool
 
 	Upgrades []Upgrade
 
@@ -177,7 +173,6 @@ type Router struct {
 	SuppressEnvoyHeaders   bool
 	StrictCheckHeaders     []string
 	RespectExpectedTimeout bool
-	DynamicStats           bool // true by default
 }
 
 // A Filter is an HTTP filter before the router: *LocalRateLimit or *HealthCheckFilter.

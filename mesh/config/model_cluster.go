@@ -24,11 +24,9 @@ type Cluster struct {
 	FailTrafficOnPanic            bool
 	UseHostname                   bool   // use_hostname_for_hashing
 	BalanceFactor                 uint32 // hash_balance_factor in percent, 0: none
-	CloseOnHostSetChange          bool
 	IgnoreNewHostsUntilFirstCheck bool
 
 	HealthChecks          []*HealthCheck
-	CloseOnHealthFailure  bool        // close_connections_on_host_health_failure
 	IgnoreHealthOnRemoval bool        // ignore_health_on_host_removal
 	Outlier               *Outlier    // nil: none
 	Breakers              [2]Breakers // by Priority
@@ -41,8 +39,7 @@ type Cluster struct {
 	MaxRequestsPerConnection uint32 // 0: no limit
 	MaxResponseHeaders       uint32 // max_headers_count, 100 by default
 	MaxResponseHeadersKB     uint32 // 60 by default
-	TrackTimeoutBudgets      bool
-	TrackRemaining           bool // track_remaining of circuit breakers
+	TrackRemaining           bool   // track_remaining of circuit breakers
 
 	ProxyProtocol ProxyProtocol
 	SourceAddress string // upstream_bind_config: an IP address, "" for any
@@ -102,7 +99,6 @@ type Locality struct {
 // An Endpoint is where a backend is.
 type Endpoint struct {
 	Address             SocketAddress
-	Additional          []SocketAddress
 	Hostname            string
 	Weight              uint32 // 1 by default
 	Health              Health
@@ -133,8 +129,6 @@ type HealthCheck struct {
 	IntervalJitterPercent                                                                                      uint32
 	UnhealthyThreshold, HealthyThreshold                                                                       uint32
 	NoTrafficInterval, NoTrafficHealthyInterval, UnhealthyInterval, UnhealthyEdgeInterval, HealthyEdgeInterval time.Duration
-	ReuseConnection                                                                                            bool // true by default
-	AlwaysLog                                                                                                  bool
 	HTTP                                                                                                       *HTTPCheck // one of the two
 	TCP                                                                                                        *TCPCheck
 	AltPort                                                                                                    uint16
@@ -144,7 +138,6 @@ type HealthCheck struct {
 type HTTPCheck struct {
 	Host, Path, Method string
 	Send, Receive      [][]byte
-	ServiceName        *StringMatch
 	Expected           []Range // of statuses; 200 by default
 	Retriable          []Range
 	Add                []HeaderMutation
@@ -187,8 +180,6 @@ type RetryBudget struct {
 type DNS struct {
 	Family                                   DNSFamily
 	Refresh, FailureBase, FailureMax, Jitter time.Duration // 5 s by default
-	RespectTTL                               bool
-	NoTruncate                               bool
 }
 
 // DNSFamily says which addresses are used.

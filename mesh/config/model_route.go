@@ -10,14 +10,13 @@ import (
 
 // A RouteConfig is a table of routes.
 type RouteConfig struct {
-	Name                  string
-	VirtualHosts          []*VirtualHost
-	Headers               HeaderMutations
-	MostSpecificWins      bool // most_specific_header_mutations_wins
-	IgnorePort            bool // ignore_port_in_host_matching
-	IgnorePathParameters  bool // ignore_path_parameters_in_path_matching
-	MaxDirectResponseBody uint32
-	InternalOnlyHeaders   []string
+	Name                 string
+	VirtualHosts         []*VirtualHost
+	Headers              HeaderMutations
+	MostSpecificWins     bool // most_specific_header_mutations_wins
+	IgnorePort           bool // ignore_port_in_host_matching
+	IgnorePathParameters bool // ignore_path_parameters_in_path_matching
+	InternalOnlyHeaders  []string
 }
 
 // A VirtualHost holds the routes of some domains.
@@ -114,7 +113,6 @@ type Forward struct {
 
 	Timeout           time.Duration  // 15 s by default, 0: none
 	IdleTimeout       *time.Duration // nil: the manager's stream idle timeout, 0: none
-	FlushTimeout      *time.Duration
 	MaxStream         *MaxStream
 	MaxGRPCTimeout    *time.Duration // the deprecated fields
 	GRPCTimeoutOffset *time.Duration
@@ -233,7 +231,6 @@ type RetryPolicy struct {
 	PreviousHosts             bool          // retry_host_predicate
 	OmitCanary                bool
 	HostAttempts              uint32        // host_selection_retry_max_attempts, 1 by default
-	PreviousPriorities        uint32        // update_frequency of retry_priority; 0: none
 	ResetHeaders              []ResetHeader // rate_limited_retry_back_off
 	ResetMax                  time.Duration
 }

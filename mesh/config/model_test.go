@@ -50,7 +50,6 @@ func TestShop(t *testing.T) {
 	require.Equal(t, 10*time.Minute, h.IdleTimeout)
 	require.Equal(t, time.Minute, h.StreamIdleTimeout)
 	require.Zero(t, h.RequestTimeout)
-	require.Equal(t, 5*time.Second, h.DrainTimeout)
 	require.True(t, h.GenerateRequestID)
 	require.EqualValues(t, 80, h.MaxHeaders)
 	require.Equal(t, []config.Upgrade{{Type: "websocket"}}, h.Upgrades)

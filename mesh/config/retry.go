@@ -7,7 +7,6 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	omitcanaryv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/omit_canary_hosts/v3"
 	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
-	previousprioritiesv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
 )
 
 // retryReasons are the names of the reasons in retry_on, of HTTP and of gRPC.
@@ -99,20 +98,5 @@ func (b *builder) retryHosts(p *place, m *routev3.RetryPolicy, r *RetryPolicy) {
 		default:
 			b.wrongType(at.to("typed_config"), predicate.GetTypedConfig(), "previous_hosts.v3.PreviousHostsPredicate", "omit_canary_hosts.v3.OmitCanaryHostsPredicate")
 		}
-	}
-	priority := m.GetRetryPriority()
-	if priority == nil {
-		return
-	}
-	at := p.to("retry_priority")
-	switch config := b.any(priority.GetTypedConfig()).(type) {
-	case nil:
-		if priority.GetTypedConfig() == nil {
-			b.missing(at, "typed_config")
-		}
-	case *previousprioritiesv3.PreviousPrioritiesConfig:
-		r.PreviousPriorities = uint32(max(0, config.GetUpdateFrequency()))
-	default:
-		b.wrongType(at.to("typed_config"), priority.GetTypedConfig(), "previous_priorities.v3.PreviousPrioritiesConfig")
 	}
 }

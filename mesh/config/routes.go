@@ -16,18 +16,17 @@ type routeBuilder struct {
 
 func (r *routeBuilder) config(p *place, m *routev3.RouteConfiguration) *RouteConfig {
 	c := &RouteConfig{
-		Name:                  m.GetName(),
-		MostSpecificWins:      m.GetMostSpecificHeaderMutationsWins(),
-		IgnorePort:            m.GetIgnorePortInHostMatching(),
-		IgnorePathParameters:  m.GetIgnorePathParametersInPathMatching(),
-		MaxDirectResponseBody: uint32Or(m.GetMaxDirectResponseBodySizeBytes(), 4096),
-		Headers:               r.mutations(p, m),
+		Name:                 m.GetName(),
+		MostSpecificWins:     m.GetMostSpecificHeaderMutationsWins(),
+		IgnorePort:           m.GetIgnorePortInHostMatching(),
+		IgnorePathParameters: m.GetIgnorePathParametersInPathMatching(),
+		Headers:              r.mutations(p, m),
 	}
 	for _, name := range m.GetInternalOnlyHeaders() {
 		c.InternalOnlyHeaders = append(c.InternalOnlyHeaders, strings.ToLower(name))
 	}
 	r.anyname = m.GetValidateClusters() != nil && !m.GetValidateClusters().GetValue()
-	r.maxBody = c.MaxDirectResponseBody
+	r.maxBody = uint32Or(m.GetMaxDirectResponseBodySizeBytes(), 4096)
 	mirrors := r.mirrors(p, m.GetRequestMirrorPolicies())
 	limit := r.rateLimit(p, m.GetTypedPerFilterConfig())
 

@@ -18,7 +18,6 @@ import (
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/request_id/uuid/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/omit_canary_hosts/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/proxy_protocol/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
@@ -69,16 +68,16 @@ var supported = map[protoreflect.FullName]string{
 	"envoy.config.core.v3.TransportSocket":             everything,
 	"envoy.config.core.v3.ProxyProtocolConfig":         "version",
 	"envoy.config.core.v3.HttpProtocolOptions":         "idle_timeout max_connection_duration max_headers_count max_response_headers_kb max_stream_duration headers_with_underscores_action max_requests_per_connection",
-	"envoy.config.core.v3.Http1ProtocolOptions":        "allow_absolute_url accept_http_10 default_host_for_http_10 header_key_format enable_trailers override_stream_error_on_invalid_http_message",
-	"envoy.config.core.v3.HealthCheck":                 "timeout interval initial_jitter interval_jitter interval_jitter_percent unhealthy_threshold healthy_threshold alt_port reuse_connection http_health_check tcp_health_check no_traffic_interval no_traffic_healthy_interval unhealthy_interval unhealthy_edge_interval healthy_edge_interval always_log_health_check_failures",
+	"envoy.config.core.v3.Http1ProtocolOptions":        "allow_absolute_url accept_http_10 default_host_for_http_10 header_key_format override_stream_error_on_invalid_http_message",
+	"envoy.config.core.v3.HealthCheck":                 "timeout interval initial_jitter interval_jitter interval_jitter_percent unhealthy_threshold healthy_threshold alt_port reuse_connection http_health_check tcp_health_check no_traffic_interval no_traffic_healthy_interval unhealthy_interval unhealthy_edge_interval healthy_edge_interval",
 	"envoy.config.core.v3.HealthCheck.Payload":         everything,
-	"envoy.config.core.v3.HealthCheck.HttpHealthCheck": "host path send receive request_headers_to_add request_headers_to_remove expected_statuses retriable_statuses codec_client_type service_name_matcher method",
+	"envoy.config.core.v3.HealthCheck.HttpHealthCheck": "host path send receive request_headers_to_add request_headers_to_remove expected_statuses retriable_statuses codec_client_type method",
 	"envoy.config.core.v3.HealthCheck.TcpHealthCheck":  "send receive",
 
 	"envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat":                 "proper_case_words",
 	"envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords": everything,
 
-	"envoy.config.listener.v3.Listener":         "name address stat_prefix filter_chains per_connection_buffer_limit_bytes metadata traffic_direction tcp_backlog_size enable_reuse_port",
+	"envoy.config.listener.v3.Listener":         "name address stat_prefix filter_chains per_connection_buffer_limit_bytes metadata traffic_direction enable_reuse_port",
 	"envoy.config.listener.v3.FilterChain":      "filter_chain_match filters metadata transport_socket transport_socket_connect_timeout name",
 	"envoy.config.listener.v3.FilterChainMatch": "",
 	"envoy.config.listener.v3.Filter":           "name typed_config",
@@ -123,7 +122,7 @@ var supported = map[protoreflect.FullName]string{
 	"envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions": everything,
 	"envoy.config.route.v3.HeaderMatcher":                    everything,
 	"envoy.config.route.v3.QueryParameterMatcher":            everything,
-	"envoy.config.route.v3.RouteAction":                      "cluster cluster_header weighted_clusters cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host timeout idle_timeout flush_timeout retry_policy request_mirror_policies priority hash_policy max_grpc_timeout grpc_timeout_offset upgrade_configs max_stream_duration",
+	"envoy.config.route.v3.RouteAction":                      "cluster cluster_header weighted_clusters cluster_not_found_response_code prefix_rewrite regex_rewrite host_rewrite_literal auto_host_rewrite host_rewrite_header host_rewrite_path_regex append_x_forwarded_host timeout idle_timeout retry_policy request_mirror_policies priority hash_policy max_grpc_timeout grpc_timeout_offset upgrade_configs max_stream_duration",
 	"envoy.config.route.v3.RouteAction.UpgradeConfig":        "upgrade_type enabled",
 	"envoy.config.route.v3.RouteAction.RequestMirrorPolicy":  "cluster cluster_header runtime_fraction trace_sampled disable_shadow_host_suffix_append",
 	"envoy.config.route.v3.RouteAction.MaxStreamDuration":    everything,
@@ -139,23 +138,22 @@ var supported = map[protoreflect.FullName]string{
 	"envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties": everything,
 	"envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter":       everything,
 
-	"envoy.config.route.v3.RetryPolicy":                                               "retry_on num_retries per_try_timeout per_try_idle_timeout retry_priority retry_host_predicate host_selection_retry_max_attempts retriable_status_codes retry_back_off rate_limited_retry_back_off retriable_headers retriable_request_headers",
-	"envoy.config.route.v3.RetryPolicy.RetryPriority":                                 everything,
-	"envoy.config.route.v3.RetryPolicy.RetryHostPredicate":                            everything,
-	"envoy.config.route.v3.RetryPolicy.RetryBackOff":                                  everything,
-	"envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff":                       everything,
-	"envoy.config.route.v3.RetryPolicy.ResetHeader":                                   everything,
-	"envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate":            everything,
-	"envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate":       everything,
-	"envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig": everything,
+	"envoy.config.route.v3.RetryPolicy":                                         "retry_on num_retries per_try_timeout per_try_idle_timeout retry_host_predicate host_selection_retry_max_attempts retriable_status_codes retry_back_off rate_limited_retry_back_off retriable_headers retriable_request_headers",
+	"envoy.config.route.v3.RetryPolicy.RetryPriority":                           everything,
+	"envoy.config.route.v3.RetryPolicy.RetryHostPredicate":                      everything,
+	"envoy.config.route.v3.RetryPolicy.RetryBackOff":                            everything,
+	"envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff":                 everything,
+	"envoy.config.route.v3.RetryPolicy.ResetHeader":                             everything,
+	"envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate":      everything,
+	"envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate": everything,
 
-	"envoy.config.cluster.v3.Cluster":                      "name alt_stat_name type connect_timeout per_connection_buffer_limit_bytes lb_policy load_assignment health_checks max_requests_per_connection circuit_breakers common_http_protocol_options http_protocol_options typed_extension_protocol_options dns_refresh_rate dns_jitter dns_failure_refresh_rate respect_dns_ttl dns_lookup_family outlier_detection upstream_bind_config maglev_lb_config least_request_lb_config round_robin_lb_config common_lb_config transport_socket metadata upstream_connection_options close_connections_on_host_health_failure ignore_health_on_host_removal load_balancing_policy track_timeout_budgets track_cluster_stats",
+	"envoy.config.cluster.v3.Cluster":                      "name alt_stat_name type connect_timeout per_connection_buffer_limit_bytes lb_policy load_assignment health_checks max_requests_per_connection circuit_breakers common_http_protocol_options http_protocol_options typed_extension_protocol_options dns_refresh_rate dns_jitter dns_failure_refresh_rate dns_lookup_family outlier_detection upstream_bind_config maglev_lb_config least_request_lb_config round_robin_lb_config common_lb_config transport_socket metadata upstream_connection_options ignore_health_on_host_removal load_balancing_policy",
 	"envoy.config.cluster.v3.Cluster.RefreshRate":          everything,
 	"envoy.config.cluster.v3.Cluster.MaglevLbConfig":       everything,
 	"envoy.config.cluster.v3.Cluster.LeastRequestLbConfig": "choice_count active_request_bias slow_start_config",
 	"envoy.config.cluster.v3.Cluster.RoundRobinLbConfig":   everything,
 	"envoy.config.cluster.v3.Cluster.SlowStartConfig":      everything,
-	"envoy.config.cluster.v3.Cluster.CommonLbConfig":       "healthy_panic_threshold zone_aware_lb_config locality_weighted_lb_config ignore_new_hosts_until_first_hc close_connections_on_host_set_change consistent_hashing_lb_config",
+	"envoy.config.cluster.v3.Cluster.CommonLbConfig":       "healthy_panic_threshold zone_aware_lb_config locality_weighted_lb_config ignore_new_hosts_until_first_hc consistent_hashing_lb_config",
 
 	"envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig":         everything,
 	"envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig":  everything,
@@ -174,7 +172,7 @@ var supported = map[protoreflect.FullName]string{
 	"envoy.config.endpoint.v3.ClusterLoadAssignment.Policy": "overprovisioning_factor weighted_priority_health",
 	"envoy.config.endpoint.v3.LocalityLbEndpoints":          "locality metadata lb_endpoints load_balancing_weight priority",
 	"envoy.config.endpoint.v3.LbEndpoint":                   "endpoint health_status metadata load_balancing_weight",
-	"envoy.config.endpoint.v3.Endpoint":                     "address health_check_config hostname additional_addresses",
+	"envoy.config.endpoint.v3.Endpoint":                     "address health_check_config hostname",
 	"envoy.config.endpoint.v3.Endpoint.HealthCheckConfig":   everything,
 	"envoy.config.endpoint.v3.Endpoint.AdditionalAddress":   everything,
 
