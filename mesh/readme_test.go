@@ -97,6 +97,20 @@ func TestReadmeSupport(t *testing.T) {
 	}
 }
 
+// The README has every difference from Envoy that is on purpose, in the words that mark it.
+func TestReadmeHasAllDifferences(t *testing.T) {
+	oneLine := func(text string) string { return strings.Join(strings.Fields(strings.ToLower(text)), " ") }
+	readme := oneLine(section(t, "What differs from Envoy on purpose"))
+	files, err := filepath.Glob("internal/differential/testdata/*.txt")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		for _, match := range regexp.MustCompile(`(?m)^--- meshproxy: (.*)$`).FindAllStringSubmatch(read(t, file), -1) {
+			require.Contains(t, readme, oneLine(match[1]), file)
+		}
+	}
+}
+
 // names are those that stand in backquotes and are of one word.
 func names(text string) (names []string) {
 	for _, match := range regexp.MustCompile("`([a-zA-Z0-9_]+)`").FindAllStringSubmatch(text, -1) {
