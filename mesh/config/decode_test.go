@@ -3,7 +3,9 @@ package config
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -110,9 +112,8 @@ func fillScalar(r *rand.Rand, fd protoreflect.FieldDescriptor) protoreflect.Valu
 func TestDecodeIsProtojson(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	names := []protoreflect.FullName{"envoy.config.bootstrap.v3.Bootstrap"}
-	for name := range supported {
-		names = append(names, name)
-	}
+	names = slices.AppendSeq(names, maps.Keys(supported))
+	slices.Sort(names)
 	for _, name := range names {
 		mt, err := protoregistry.GlobalTypes.FindMessageByName(name)
 		require.NoError(t, err, name)

@@ -19,13 +19,7 @@ import (
 //	MAGLEV_ENVOY           the binary; else the envoy in PATH, if it is 1.40
 //	MAGLEV_REQUIRE_LIVE    1 to fail without an Envoy
 func TestEnvoyLive(t *testing.T) {
-	binary, err := envoy.Find(t.Context())
-	if err != nil {
-		if os.Getenv("MAGLEV_REQUIRE_LIVE") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	binary := requireEnvoy(t)
 	for _, pattern := range []string{"testdata/*.yaml", "testdata/paper/*.yaml"} {
 		files, err := filepath.Glob(pattern)
 		require.NoError(t, err)
@@ -47,6 +41,17 @@ func TestEnvoyLive(t *testing.T) {
 			requireVerdict(t, binary, c.file, text, false)
 		}
 	}
+}
+
+func requireEnvoy(t *testing.T) string {
+	binary, err := envoy.Find(t.Context())
+	if err != nil {
+		if os.Getenv("MAGLEV_REQUIRE_LIVE") == "1" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	return binary
 }
 
 func requireVerdict(t *testing.T, binary, name, text string, accepted bool) {

@@ -38,7 +38,7 @@ type Cluster struct {
 	MaxConnectionDuration    time.Duration
 	MaxRequestsPerConnection uint32 // 0: no limit
 	MaxResponseHeaders       uint32 // max_headers_count, 100 by default
-	MaxResponseHeadersKB     uint32 // 60 by default
+	MaxResponseHeadersKB     uint32 // 80 by default
 	TrackRemaining           bool   // track_remaining of circuit breakers
 
 	ProxyProtocol ProxyProtocol
