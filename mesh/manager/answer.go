@@ -217,6 +217,12 @@ func (s *stream) breakOff(a *attempt, err error) end {
 		}
 	}
 	s.drop(a)
+	if s.head.Minor == 0 {
+		// For HTTP/1.0 an orderly end could be that of the body.
+		if c, ok := s.client.conn.Conn.(interface{ SetLinger(int) error }); ok {
+			_ = c.SetLinger(0)
+		}
+	}
 	return closeNow
 }
 

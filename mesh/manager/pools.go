@@ -76,11 +76,18 @@ type poolEvents struct {
 	host    *cluster.HostStats
 }
 
+func (e *poolEvents) Waiting(change int64) {
+	e.cluster.ActivePending.Add(change)
+	e.host.PendingRequests.Add(change)
+	if change > 0 {
+		e.cluster.Pending.Inc()
+	}
+}
+
 func (e *poolEvents) Connecting() {
 	e.cluster.Connections.Inc()
 	e.cluster.HTTP1Connections.Inc()
 	e.cluster.ActiveConnections.Inc()
-	e.cluster.Pending.Inc()
 	e.host.Connections.Inc()
 	e.host.ActiveConnections.Inc()
 }

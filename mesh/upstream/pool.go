@@ -44,6 +44,7 @@ type Options struct {
 
 // Events count what a Pool does.
 type Events interface {
+	Waiting(change int64) // of requests that wait for a connection
 	Connecting()
 	Connected(took time.Duration)
 	ConnectFailed(err error)
@@ -127,6 +128,8 @@ func (p *Pool) Get(deadline time.Time, gone func() bool) (*Conn, error) {
 		return nil, ErrOverflow
 	}
 	defer p.opts.Pending.Release()
+	p.opts.Events.Waiting(1)
+	defer p.opts.Events.Waiting(-1)
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()

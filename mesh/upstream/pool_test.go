@@ -31,8 +31,9 @@ func (l *limit) Acquire() { l.mu.Lock(); l.n++; l.mu.Unlock() }
 func (l *limit) Release() { l.mu.Lock(); l.n--; l.mu.Unlock() }
 func (l *limit) now() int { l.mu.Lock(); defer l.mu.Unlock(); return l.n }
 
-type events struct{ connected, closed, failed, worn atomic.Int32 }
+type events struct{ waiting, connected, closed, failed, worn atomic.Int32 }
 
+func (e *events) Waiting(n int64)         { e.waiting.Add(int32(n)) }
 func (e *events) Connecting()             {}
 func (e *events) Connected(time.Duration) { e.connected.Add(1) }
 func (e *events) ConnectFailed(error)     { e.failed.Add(1) }
@@ -73,6 +74,7 @@ func newFixture(t *testing.T, change func(o *Options)) *fixture {
 		l.Close()
 		f.Pool.Close()
 		assert.Zero(t, f.pending.now())
+		assert.Zero(t, f.events.waiting.Load())
 	})
 	return f
 }
