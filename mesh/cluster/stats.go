@@ -13,12 +13,8 @@ type Stats struct {
 	Answers         stats.CodeCounters `stat:"upstream_rq"`
 	ExternalAnswers stats.CodeCounters `stat:"external.upstream_rq"`
 	InternalAnswers stats.CodeCounters `stat:"internal.upstream_rq"`
-	CanaryAnswers   stats.CodeCounters `stat:"canary.upstream_rq"`
 	RetriedAnswers  stats.CodeCounters `stat:"retry.upstream_rq"`
 	Time            stats.Histogram    `stat:"upstream_rq_time"`
-	ExternalTime    stats.Histogram    `stat:"external.upstream_rq_time"`
-	InternalTime    stats.Histogram    `stat:"internal.upstream_rq_time"`
-	CanaryTime      stats.Histogram    `stat:"canary.upstream_rq_time"`
 
 	PendingOverflow stats.Counter `stat:"upstream_rq_pending_overflow"`
 	PendingFailure  stats.Counter `stat:"upstream_rq_pending_failure_eject"`
@@ -50,30 +46,15 @@ type Stats struct {
 	ConnectAttemptsExceeded stats.Counter   `stat:"upstream_cx_connect_attempts_exceeded"`
 	ConnectTime             stats.Histogram `stat:"upstream_cx_connect_ms"`
 	ConnectionLength        stats.Histogram `stat:"upstream_cx_length_ms"`
-	RequestsPerConnection   stats.Histogram `stat:"upstream_rq_per_cx"`
-	ConnectionOverflow      stats.Counter   `stat:"upstream_cx_overflow"`
 	PoolOverflow            stats.Counter   `stat:"upstream_cx_pool_overflow"`
 	NoneHealthy             stats.Counter   `stat:"upstream_cx_none_healthy"`
 	Destroyed               stats.Counter   `stat:"upstream_cx_destroy"`
-	DestroyedLocal          stats.Counter   `stat:"upstream_cx_destroy_local"`
-	DestroyedRemote         stats.Counter   `stat:"upstream_cx_destroy_remote"`
-	DestroyedActive         stats.Counter   `stat:"upstream_cx_destroy_with_active_rq"`
-	DestroyedLocalActive    stats.Counter   `stat:"upstream_cx_destroy_local_with_active_rq"`
-	DestroyedRemoteActive   stats.Counter   `stat:"upstream_cx_destroy_remote_with_active_rq"`
 	ConnectionIdle          stats.Counter   `stat:"upstream_cx_idle_timeout"`
-	ConnectionMaxDuration   stats.Counter   `stat:"upstream_cx_max_duration_reached"`
 	ConnectionMaxRequests   stats.Counter   `stat:"upstream_cx_max_requests"`
 	CloseNotify             stats.Counter   `stat:"upstream_cx_close_notify"`
 	ProtocolError           stats.Counter   `stat:"upstream_cx_protocol_error"`
 	Received                stats.Counter   `stat:"upstream_cx_rx_bytes_total"`
-	ReceivedBuffered        stats.Gauge     `stat:"upstream_cx_rx_bytes_buffered"`
 	Sent                    stats.Counter   `stat:"upstream_cx_tx_bytes_total"`
-	SentBuffered            stats.Gauge     `stat:"upstream_cx_tx_bytes_buffered"`
-	BackedUp                stats.Counter   `stat:"upstream_flow_control_backed_up_total"`
-	Drained                 stats.Counter   `stat:"upstream_flow_control_drained_total"`
-	PausedReading           stats.Counter   `stat:"upstream_flow_control_paused_reading_total"`
-	ResumedReading          stats.Counter   `stat:"upstream_flow_control_resumed_reading_total"`
-	BindErrors              stats.Counter   `stat:"bind_errors"`
 
 	// Counted here.
 	HealthyPanic stats.Counter `stat:"lb_healthy_panic"` // picks that ignored health

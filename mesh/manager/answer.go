@@ -13,9 +13,7 @@ import (
 // answer passes the answer of an attempt on to the client.
 func (s *stream) answer(a *attempt) end {
 	s.ex.Details = "via_upstream"
-	if s.retries.judged == exceeded {
-		s.ex.Flags |= message.UpstreamRetryLimitExceeded
-	}
+	s.flagRetries()
 	switched := s.ex.Response.Status == 101
 	s.granted = switched && s.state.Upgrade != "" && a.head.Upgrade && s.ex.Response.Fields.Has("upgrade")
 	if switched && !s.granted {

@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"os"
 	"time"
 
 	"github.com/maglev-lb/maglev/mesh/filter"
@@ -25,27 +26,35 @@ type client struct {
 // serve serves requests until the connection is of no more use, and closes it.
 func (c *client) serve() {
 	for {
-		if !c.wait() {
+		if err := c.wait(); err != nil {
+			if err == os.ErrDeadlineExceeded {
+				c.m.counts.DestroyedLocal.Inc()
+				c.m.counts.ConnectionIdle.Inc()
+			} else {
+				c.m.counts.DestroyedRemote.Inc()
+			}
 			c.conn.Close()
 			return
 		}
 		switch c.exchange() {
 		case closeGently:
+			c.m.counts.DestroyedLocal.Inc()
 			c.linger()
 			c.conn.Close()
 			return
 		case closeNow:
+			c.m.counts.DestroyedRemote.Inc()
 			c.conn.Close()
 			return
 		}
 	}
 }
 
-// wait waits for the first bytes of a request, and returns false if there come none.
-func (c *client) wait() bool {
+// wait waits for the first bytes of a request.
+func (c *client) wait() error {
 	c.skipEmptyLines()
 	if len(c.conn.Buffered()) > 0 {
-		return true // pipelined
+		return nil // pipelined
 	}
 	c.conn.Rest()
 	var until time.Time
@@ -59,11 +68,11 @@ func (c *client) wait() bool {
 		}
 	}
 	for {
-		if c.conn.Fill(until) != nil {
-			return false
+		if err := c.conn.Fill(until); err != nil {
+			return err
 		}
 		if c.skipEmptyLines(); len(c.conn.Buffered()) > 0 {
-			return true
+			return nil
 		}
 	}
 }

@@ -27,23 +27,20 @@ type counts struct {
 	EarlyAnswers    stats.Counter `stat:"downstream_rq_response_before_rq_complete"`
 	UpgradesRefused stats.Counter `stat:"downstream_rq_ws_on_non_ws_route"`
 
-	Connections        stats.Counter   `stat:"downstream_cx_total"`
-	HTTP1Connections   stats.Counter   `stat:"downstream_cx_http1_total"`
-	ActiveConnections  stats.Gauge     `stat:"downstream_cx_active"`
-	ActiveHTTP1        stats.Gauge     `stat:"downstream_cx_http1_active"`
-	Destroyed          stats.Counter   `stat:"downstream_cx_destroy"`
-	DestroyedLocal     stats.Counter   `stat:"downstream_cx_destroy_local"`
-	DestroyedRemote    stats.Counter   `stat:"downstream_cx_destroy_remote"`
-	ConnectionLength   stats.Histogram `stat:"downstream_cx_length_ms"`
-	Received           stats.Counter   `stat:"downstream_cx_rx_bytes_total"`
-	Sent               stats.Counter   `stat:"downstream_cx_tx_bytes_total"`
-	ConnectionIdle     stats.Counter   `stat:"downstream_cx_idle_timeout"`
-	ConnectionDuration stats.Counter   `stat:"downstream_cx_max_duration_reached"`
-	ConnectionRequests stats.Counter   `stat:"downstream_cx_max_requests_reached"`
-	DrainClose         stats.Counter   `stat:"downstream_cx_drain_close"`
-	ProtocolError      stats.Counter   `stat:"downstream_cx_protocol_error"`
-	Upgrades           stats.Counter   `stat:"downstream_cx_upgrades_total"`
-	ActiveUpgrades     stats.Gauge     `stat:"downstream_cx_upgrades_active"`
+	Connections       stats.Counter   `stat:"downstream_cx_total"`
+	HTTP1Connections  stats.Counter   `stat:"downstream_cx_http1_total"`
+	ActiveConnections stats.Gauge     `stat:"downstream_cx_active"`
+	ActiveHTTP1       stats.Gauge     `stat:"downstream_cx_http1_active"`
+	Destroyed         stats.Counter   `stat:"downstream_cx_destroy"`
+	DestroyedLocal    stats.Counter   `stat:"downstream_cx_destroy_local"`
+	DestroyedRemote   stats.Counter   `stat:"downstream_cx_destroy_remote"`
+	ConnectionLength  stats.Histogram `stat:"downstream_cx_length_ms"`
+	Received          stats.Counter   `stat:"downstream_cx_rx_bytes_total"`
+	Sent              stats.Counter   `stat:"downstream_cx_tx_bytes_total"`
+	ConnectionIdle    stats.Counter   `stat:"downstream_cx_idle_timeout"`
+	ProtocolError     stats.Counter   `stat:"downstream_cx_protocol_error"`
+	Upgrades          stats.Counter   `stat:"downstream_cx_upgrades_total"`
+	ActiveUpgrades    stats.Gauge     `stat:"downstream_cx_upgrades_active"`
 }
 
 // listenerCounts are listener.ADDRESS.http.PREFIX.

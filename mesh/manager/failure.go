@@ -21,7 +21,6 @@ func (s *stream) fail(a *attempt) end {
 		s.early = s.ex.Attempts == 1 && s.body.framing != http1.NoBody
 		reply = s.reset(a)
 	case badRequest:
-		s.route = nil // whose mutations are not for what the codec says
 		return s.refuseCodec(a.err)
 	case timedOut:
 		reply = s.timeout(a.cause)
@@ -30,11 +29,19 @@ func (s *stream) fail(a *attempt) end {
 	default:
 		reply = s.reset(a)
 	}
-	if s.retries.judged == exceeded {
-		s.ex.Flags |= message.UpstreamRetryLimitExceeded
-	}
+	s.flagRetries()
 	s.count(reply.Status)
 	return s.reply(reply)
+}
+
+// flagRetries notes why there is no further attempt where there would have been one.
+func (s *stream) flagRetries() {
+	switch s.retries.judged {
+	case exceeded:
+		s.ex.Flags |= message.UpstreamRetryLimitExceeded
+	case refused:
+		s.ex.Flags |= message.UpstreamOverflow
+	}
 }
 
 // resets are what the client is told of a failure, if that is not a timeout.
@@ -109,6 +116,7 @@ func (s *stream) timeout(why cause) *forwarding.Reply {
 	case streamTimeout:
 		counts.MaxDuration.Inc()
 	}
+	s.ownTimeout = why >= idleTimeout
 	if (why == idleTimeout || why == streamTimeout) && !s.complete() && s.state.Upgrade == "" {
 		reply.Status = 408 // it is the client that has been waited for
 	}

@@ -101,9 +101,6 @@ func (e *poolEvents) ConnectFailed(err error) {
 	e.cluster.ConnectFail.Inc()
 	if errors.Is(err, os.ErrDeadlineExceeded) || isTimeout(err) {
 		e.cluster.ConnectTimeout.Inc()
-		e.cluster.DestroyedLocal.Inc()
-	} else {
-		e.cluster.DestroyedRemote.Inc()
 	}
 	e.gone()
 }

@@ -41,12 +41,16 @@ func (s *stream) reply(reply *forwarding.Reply) end { return s.replyTyped(reply,
 
 // replyTyped is reply with a type of the body that is not the usual one.
 func (s *stream) replyTyped(reply *forwarding.Reply, contentType string) end {
+	s.ex.Flags |= reply.Flags
+	if reply.Details != "" {
+		s.ex.Details = reply.Details
+	}
 	if s.route != nil {
 		s.route.RewriteResponse(&s.ex, s.weighted)
 		if s.attempt.failure == overflow {
 			s.m.rules.Overloaded(&s.ex)
 		}
-		if s.ex.Attempts > 0 {
+		if s.ex.Attempts > 0 && !s.ownTimeout {
 			forwarding.CountAttempts(&s.ex, s.route.VirtualHost.Config)
 		}
 	}

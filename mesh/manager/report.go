@@ -102,6 +102,9 @@ func httpStatus(code string) int {
 func (s *stream) count(status int) {
 	c := s.cluster.Stats
 	c.Answers.Inc(status)
+	if s.attempt.answered {
+		c.Time.Record(uint64(s.now().Milliseconds()))
+	}
 	if s.state.Internal {
 		c.InternalAnswers.Inc(status)
 	} else {

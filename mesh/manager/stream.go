@@ -31,19 +31,20 @@ type stream struct {
 	pump     *pump
 	random   uint64
 
-	route    *route.Route // nil: none has been chosen
-	forward  *config.Forward
-	weighted *route.Weighted
-	cluster  *cluster.Cluster // nil: none has been chosen
-	planned  forwarding.Plan
-	need     cluster.Need
-	attempt  attempt // the last one
-	retries  retries
-	cookies  []string // that the answer sets
-	shadows  []*shadow
-	granted  bool // an upgrade
-	counted  bool // among the active requests
-	early    bool // what is answered was found out before the body was read
+	route      *route.Route // nil: none has been chosen
+	forward    *config.Forward
+	weighted   *route.Weighted
+	cluster    *cluster.Cluster // nil: none has been chosen
+	planned    forwarding.Plan
+	need       cluster.Need
+	attempt    attempt // the last one
+	retries    retries
+	cookies    []string // that the answer sets
+	shadows    []*shadow
+	granted    bool // an upgrade
+	counted    bool // among the active requests
+	ownTimeout bool // it is the connection manager's, of which a route's cluster knows nothing
+	early      bool // what is answered was found out before the body was read
 
 	limits       limits
 	active       atomic.Int64 // when something has last moved, since ex.Start
@@ -189,6 +190,7 @@ func (s *stream) filter() (end, bool) {
 		return keepAlive, true
 	}
 	if reply.AfterBody {
+		s.route = nil // it comes before the choice of one
 		if end, ok := s.discardBody(); !ok {
 			return end, false
 		}
@@ -238,6 +240,8 @@ func (s *stream) finish() {
 	}
 	m.counts.Time.Record(uint64(s.ex.Points.End.Milliseconds()))
 	s.ex.WireBytesReceived += s.body.wire
+	m.counts.Received.Add(s.ex.WireBytesReceived)
+	m.counts.Sent.Add(s.ex.WireBytesSent)
 	m.log.Log(&s.ex)
 	s.sendShadows()
 }

@@ -48,36 +48,40 @@ const initialWait = 15 * time.Second
 
 // Start runs a configuration. It returns when all listeners serve, or why they cannot. The
 // context is for that alone; [Proxy.Close] ends the proxy.
-func Start(ctx context.Context, b *config.Bootstrap, o Options) (p *Proxy, err error) {
-	p = &Proxy{log: o.Log, stats: stats.NewStore(), quit: make(chan struct{})}
+func Start(ctx context.Context, b *config.Bootstrap, o Options) (*Proxy, error) {
+	p := &Proxy{log: o.Log, stats: stats.NewStore(), quit: make(chan struct{})}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
-	p.state.Store(uint32(admin.PreInitializing))
-	defer func() {
-		if err != nil {
-			p.Close()
-		}
-	}()
-	if p.clusters, err = cluster.New(b.Clusters, cluster.Options{Stats: p.stats, NewPool: manager.NewPools, Log: p.log}); err != nil {
+	if err := p.start(ctx, b); err != nil {
+		p.Close()
 		return nil, err
+	}
+	return p, nil
+}
+
+// start starts all there is. If it fails, what has been started is left to be closed.
+func (p *Proxy) start(ctx context.Context, b *config.Bootstrap) (err error) {
+	p.state.Store(uint32(admin.PreInitializing))
+	if p.clusters, err = cluster.New(b.Clusters, cluster.Options{Stats: p.stats, NewPool: manager.NewPools, Log: p.log}); err != nil {
+		return err
 	}
 	p.logs = accesslog.NewFiles(p.stats)
 	if b.Admin != nil {
 		if p.admin, err = admin.Start(b.Admin.Address, p.source(b)); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := p.listen(b); err != nil {
-		return nil, err
+		return err
 	}
 	p.state.Store(uint32(admin.Initializing))
 	p.clusters.Start()
 	waiting, stop := context.WithTimeout(ctx, initialWait)
-	err = p.clusters.Wait(waiting)
+	_ = p.clusters.Wait(waiting) // what has not answered by then has no hosts, or none that are healthy
 	stop()
-	if err != nil && ctx.Err() != nil {
-		return nil, ctx.Err()
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	for i, l := range p.listeners {
 		if m := p.managers[i]; m != nil {
@@ -91,7 +95,7 @@ func Start(ctx context.Context, b *config.Bootstrap, o Options) (p *Proxy, err e
 	for _, l := range p.listeners {
 		p.log.Info("listening", "listener", l.Name(), "address", l.Addr().String())
 	}
-	return p, nil
+	return nil
 }
 
 // listen opens the sockets of the listeners, and makes the managers of their connections.

@@ -43,11 +43,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("meshproxy", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	var file, mode, level string
+	var version bool
 	flags.StringVar(&file, "c", "", "the configuration: `FILE` in YAML or JSON (also --config-path)")
 	flags.StringVar(&file, "config-path", "", "see -c")
 	flags.StringVar(&mode, "mode", "serve", "serve, or validate: check the configuration and exit with 0 or 1")
 	flags.StringVar(&level, "l", "info", "log `LEVEL`: debug, info, warn, error (also --log-level)")
 	flags.StringVar(&level, "log-level", "info", "see -l")
+	flags.BoolVar(&version, "version", false, "print the version")
 	flags.Usage = func() {
 		fmt.Fprintln(stderr, "usage: meshproxy -c FILE [--mode serve|validate] [-l LEVEL]")
 		flags.PrintDefaults()
@@ -57,6 +59,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return ok
 	case err != nil:
 		return misuse
+	}
+	if version {
+		fmt.Fprintln(stdout, "meshproxy", proxy.Version)
+		return ok
 	}
 	var logLevel slog.Level
 	switch {
@@ -75,6 +81,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	bootstrap, err := config.Load(file)
 	if err != nil {
+		var refused config.Errors
+		if !errors.As(err, &refused) {
+			err = fmt.Errorf("meshproxy: %w", err)
+		}
 		fmt.Fprintln(stderr, err)
 		return failed
 	}
