@@ -86,7 +86,7 @@ func hosts() []admin.ClusterStatus {
 				SuccessRate: -1, LocalSuccessRate: -1,
 			},
 			{
-				Address: config.SocketAddress{Pipe: "/tmp/x.sock"}, Weight: 1, Priority: 1, Canary: true, Health: admin.FailedByConfig,
+				Address: config.SocketAddress{Pipe: "/run/x.sock"}, Weight: 1, Priority: 1, Canary: true, Health: admin.FailedByConfig,
 				SuccessRate: -1, LocalSuccessRate: -1,
 			},
 		}},
@@ -126,10 +126,10 @@ func TestListeners(t *testing.T) {
 		return []admin.ListenerStatus{
 			{Name: "first", Address: config.SocketAddress{Host: "127.0.0.1", Port: 28080}},
 			{Name: "six", Address: config.SocketAddress{Host: "::1", Port: 28080}},
-			{Name: "pipe", Address: config.SocketAddress{Pipe: "/tmp/l.sock"}},
+			{Name: "pipe", Address: config.SocketAddress{Pipe: "/run/l.sock"}},
 		}
 	}}
-	assert.Equal(t, "first::127.0.0.1:28080\nsix::[::1]:28080\npipe::/tmp/l.sock\n", ask(source, "GET", "/listeners").Body.String())
+	assert.Equal(t, "first::127.0.0.1:28080\nsix::[::1]:28080\npipe::/run/l.sock\n", ask(source, "GET", "/listeners").Body.String())
 	assert.Equal(t, golden(t, "listeners.json"), ask(source, "GET", "/listeners?format=json").Body.String())
 }
 
