@@ -14,7 +14,7 @@ func TestTwister(t *testing.T) {
 	for range 9999 {
 		random.draw()
 	}
-	assert.EqualValues(t, 4123659995, random.draw())
+	assert.Equal(t, uint32(4123659995), random.draw())
 }
 
 func TestBound(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"github.com/maglev-lb/maglev/mesh/forwarding"
 	"github.com/maglev-lb/maglev/mesh/http1"
 	"github.com/maglev-lb/maglev/mesh/message"
+	"github.com/maglev-lb/maglev/mesh/route"
 )
 
 // The answers of the proxy's own that are always the same.
@@ -29,6 +30,7 @@ func (s *stream) refuseCodec(err error) end {
 	if bad.Details == "missing_host_header" || bad.Details == "path_normalization_failed" {
 		// What an Envoy's codec lets through, and the connection manager refuses.
 		reply.Body, reply.Flags = "", 0
+		s.state.GRPC = route.IsGRPC(&s.ex)
 	} else {
 		s.m.counts.ProtocolError.Inc()
 	}
