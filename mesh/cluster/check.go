@@ -9,12 +9,13 @@ import (
 	"github.com/maglev-lb/maglev/mesh/config"
 )
 
-// A check checks a host again and again, as Envoy does. The first check decides alone; later the
-// thresholds count, but for an answer that says that the host is unhealthy, which decides at once.
+// A check checks a host again and again, as Envoy does. The first check decides alone;
+// later the thresholds count, but for an answer that says that the host is unhealthy, which
+// decides at once.
 //
-// Package health does the same for hosts that are healthy or not, at one interval, and holds new
-// ones healthy. Envoy's hosts begin as unhealthy, may be degraded, and are checked at intervals that
-// depend on what the last check has found.
+// Package health does the same for hosts that are healthy or not, at one interval, and
+// holds new ones healthy. Envoy's hosts begin as unhealthy, may be degraded, and are
+// checked at intervals that depend on what the last check has found.
 type check struct {
 	host   *Host
 	config *config.HealthCheck
@@ -230,8 +231,9 @@ func (k *check) pause(passed, pending bool) time.Duration {
 	return max(d, time.Millisecond)
 }
 
-// FailImmediately takes the host down until an active check passes, and has it not counted, as an
-// answer with x-envoy-immediate-health-check-fail asks for. A host without active checks ignores it.
+// FailImmediately takes the host down until an active check passes, and has it not counted,
+// as an answer with x-envoy-immediate-health-check-fail asks for. A host without active
+// checks ignores it.
 func (h *Host) FailImmediately() {
 	c := h.cluster
 	if h.check == nil {

@@ -207,7 +207,8 @@ func within(ranges []config.Range, n int64) bool {
 	return false
 }
 
-// containsInOrder returns whether b has all the parts, one behind the other, whatever is between them.
+// containsInOrder returns whether b has all the parts, one behind the other, whatever is
+// between them.
 func containsInOrder(b []byte, parts [][]byte) bool {
 	for _, part := range parts {
 		i := bytes.Index(b, part)

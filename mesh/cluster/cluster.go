@@ -80,8 +80,8 @@ func newCluster(s *Set, c *config.Cluster) *Cluster {
 // Breakers returns the circuit breakers for requests of a priority.
 func (c *Cluster) Breakers(p config.Priority) *Breakers { return &c.breakers[p] }
 
-// A target is a configured endpoint, and the hosts it stands for: one if its address is an IP address
-// or a pipe, else those that its name is resolved to.
+// A target is a configured endpoint, and the hosts it stands for: one if its address is an
+// IP address or a pipe, else those that its name is resolved to.
 type target struct {
 	priority int
 	locality *config.Locality
@@ -225,8 +225,8 @@ func (c *Cluster) change(change func() (changed bool)) {
 	}
 }
 
-// publish makes a snapshot of the hosts. It is placed as soon as no pick would have to wait for a table
-// of it, and at once if the one in place has none either. mu is held.
+// publish makes a snapshot of the hosts. It is placed as soon as no pick would have to wait
+// for a table of it, and at once if the one in place has none either. mu is held.
 func (c *Cluster) publish() {
 	s := c.newSnapshot(c.newest)
 	c.newest = s

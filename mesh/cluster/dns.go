@@ -13,7 +13,8 @@ import (
 	"github.com/maglev-lb/maglev/mesh/message"
 )
 
-// lookupTimeout is how long a query may take, tries and servers included: c-ares's, as Envoy has it.
+// lookupTimeout is how long a query may take, tries and servers included: c-ares's, as
+// Envoy has it.
 const lookupTimeout = 20 * time.Second
 
 // resolve asks for the addresses of a target, and has it done again later.
@@ -59,8 +60,8 @@ func (c *Cluster) resolveAgain(t *target, first bool, failures int) {
 	}
 }
 
-// lookup returns the addresses of a host, sorted out by dns_lookup_family. A host without addresses, or
-// that there is not, is not an error.
+// lookup returns the addresses of a host, sorted out by dns_lookup_family. A host without
+// addresses, or that there is not, is not an error.
 func (c *Cluster) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	var networks []string
 	all := false
@@ -160,8 +161,8 @@ func (c *Cluster) install(t *target, ips []netip.Addr) (changed bool) {
 	return changed
 }
 
-// installLogical has new connections go to the first of the addresses, of which there is one at least. The
-// host stays what it is, and its connections where they are.
+// installLogical has new connections go to the first of the addresses, of which there is
+// one at least. The host stays what it is, and its connections where they are.
 func (c *Cluster) installLogical(t *target, ips []netip.Addr) (changed bool) {
 	a := addressOf(ips[0], t.endpoint.Address.Port)
 	if len(t.hosts) == 0 {

@@ -9,8 +9,8 @@ import (
 	"github.com/maglev-lb/maglev/mesh/stats"
 )
 
-// An Outcome is what came of a request, as far as it tells about the host: the status of its answer, or
-// one of the constants.
+// An Outcome is what came of a request, as far as it tells about the host: the status of
+// its answer, or one of the constants.
 type Outcome int
 
 // What there may be other than an answer.
@@ -140,8 +140,8 @@ type outlierStats struct {
 
 // An outlier ejects hosts of a cluster for a while, as Envoy's outlier detection does.
 //
-// Package health has a part of this. It lacks the enforcing percentages, success rates and jitter, and
-// ends an ejection at its time, where Envoy looks once an interval.
+// Package health has a part of this. It lacks the enforcing percentages, success rates and
+// jitter, and ends an ejection at its time, where Envoy looks once an interval.
 type outlier struct {
 	cluster *Cluster
 	config  *config.Outlier
@@ -177,7 +177,8 @@ func (d *outlier) counters(r reason) (detected, enforced *stats.Counter, percent
 	return &s.DetectedLocalFailure, &s.EnforcedLocalFailure, c.EnforceLocalFailurePercentage
 }
 
-// consecutive ejects the host of a monitor that has had so many errors in a row, and begins to count anew.
+// consecutive ejects the host of a monitor that has had so many errors in a row, and begins
+// to count anew.
 func (d *outlier) consecutive(m *monitor, count *atomic.Uint32, r reason) {
 	d.cluster.change(func() bool {
 		if m.left || m.ejected {

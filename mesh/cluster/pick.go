@@ -152,9 +152,9 @@ func (c *Cluster) warmth(up time.Duration) float64 {
 	return min(1, max(f, slow.MinPercent/100))
 }
 
-// leastRequest returns the host with the fewest active requests of some that are drawn. If weights
-// differ, or hosts are in slow start, hosts are drawn by weight / (active requests + 1): the shares that
-// Envoy's schedule comes to. That looks at all of them.
+// leastRequest returns the host with the fewest active requests of some that are drawn. If
+// weights differ, or hosts are in slow start, hosts are drawn by weight / (active requests
+// + 1): the shares that Envoy's schedule comes to. That looks at all of them.
 func (c *Cluster) leastRequest(p *pool, random uint64) *Host {
 	now := c.now()
 	if p.turns.weights != nil || now < p.warming {
@@ -173,9 +173,9 @@ func (c *Cluster) leastRequest(p *pool, random uint64) *Host {
 }
 
 func (c *Cluster) byLoad(p *pool, now time.Duration, random uint64) *Host {
-	// Whoever is at the point that has been drawn, of all weights one behind the other: as each comes,
-	// it takes the place with its share of the sum so far. Requests end meanwhile, so there is no sum
-	// to be computed first.
+	// Whoever is at the point that has been drawn, of all weights one behind the other: as
+	// each comes, it takes the place with its share of the sum so far. Requests end
+	// meanwhile, so there is no sum to be computed first.
 	var chosen *Host
 	sum := 0.0
 	for _, h := range p.hosts {

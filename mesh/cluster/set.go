@@ -1,9 +1,10 @@
 // Package cluster says which host gets a request: it keeps the hosts of the configured
 // clusters, knows which of them are healthy, and balances.
 //
-// A [Set] holds the clusters. [Cluster.Pick] is all that a request needs; it reads a snapshot of the
-// hosts by an atomic pointer. Whatever changes a host's state, an active check, outlier
-// detection or the DNS, makes another snapshot. Rules, and the slots of Maglev tables, are Envoy's.
+// A [Set] holds the clusters. [Cluster.Pick] is all that a request needs; it reads a
+// snapshot of the hosts by an atomic pointer. Whatever changes a host's state, an active
+// check, outlier detection or the DNS, makes another snapshot. Rules, and the slots of
+// Maglev tables, are Envoy's.
 package cluster
 
 import (
@@ -24,9 +25,10 @@ import (
 type Options struct {
 	// Stats counts. Default (nil): a Store that nobody sees.
 	Stats *stats.Store
-	// NewPool makes what the caller keeps for each host, its connection pool, which is Host.Pool. It
-	// is closed when the host has gone and no pick returns it any more; a pick just
-	// before may have. It is called by New, and by the DNS's goroutines. Default (nil): none.
+	// NewPool makes what the caller keeps for each host, its connection pool, which is
+	// Host.Pool. It is closed when the host has gone and no pick returns it any more; a
+	// pick just before may have. It is called by New, and by the DNS's goroutines. Default
+	// (nil): none.
 	NewPool func(c *Cluster, h *Host) io.Closer
 	// Log is told of hosts that are ejected, or fail their checks, or cannot be resolved. Default
 	// (nil): nothing is.

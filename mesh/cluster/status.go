@@ -11,8 +11,8 @@ type Status struct {
 	Hosts    []HostStatus   // by priority
 }
 
-// An OutlierStatus is what outlier detection has found in its last interval, in percent. -1 means that
-// there were too few requests.
+// An OutlierStatus is what outlier detection has found in its last interval, in percent. -1
+// means that there were too few requests.
 type OutlierStatus struct {
 	SuccessRateAverage, SuccessRateThreshold           float64
 	LocalSuccessRateAverage, LocalSuccessRateThreshold float64
@@ -60,7 +60,8 @@ func (h *Host) successRate(of func(*monitor) *rate) float64 {
 	return percent
 }
 
-// Healthy returns how many hosts are healthy, and how many there are: what the health_check filter asks.
+// Healthy returns how many hosts are healthy, and how many there are: what the health_check
+// filter asks.
 func (c *Cluster) Healthy() (healthy, degraded, total int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

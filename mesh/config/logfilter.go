@@ -4,24 +4,12 @@ import (
 	"math/rand/v2"
 	"strings"
 
+	"github.com/maglev-lb/maglev/mesh/format"
 	"github.com/maglev-lb/maglev/mesh/message"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 )
-
-// flagNames are the flags by their short names. Those of what is not there, such as 0-RTT
-// and gRPC filters, are never set.
-var flagNames = map[string]message.Flags{
-	"UH": message.NoHealthyUpstream, "UF": message.UpstreamConnectionFailure, "UO": message.UpstreamOverflow,
-	"NR": message.NoRoute, "URX": message.UpstreamRetryLimitExceeded, "NC": message.NoCluster, "DT": message.DurationTimeout,
-	"LH": message.FailedLocalHealthCheck, "UT": message.UpstreamRequestTimeout, "LR": message.LocalReset,
-	"UR": message.UpstreamRemoteReset, "UC": message.UpstreamConnectionTermination, "DI": message.DelayInjected,
-	"FI": message.FaultInjected, "RL": message.RateLimited, "UAEX": message.Unauthorized, "RLSE": message.RateLimitServiceError,
-	"DC": message.DownstreamConnectionTermination, "SI": message.StreamIdleTimeout, "IH": message.InvalidRequestHeaders,
-	"DPE": message.DownstreamProtocolError, "UPE": message.UpstreamProtocolError, "UMSDR": message.UpstreamMaxStreamDuration,
-	"OM": message.OverloadManager, "DF": message.DNSFailure, "DR": message.DownstreamRemoteReset,
-}
 
 // logFilter returns nil for no filter.
 func (b *builder) logFilter(p *place, m *accesslogv3.AccessLogFilter) LogFilter {
@@ -67,7 +55,8 @@ func (b *builder) logFilter(p *place, m *accesslogv3.AccessLogFilter) LogFilter 
 		}
 		var mask message.Flags
 		for _, name := range f.ResponseFlagFilter.GetFlags() {
-			mask |= flagNames[name]
+			flag, _ := format.FlagNamed(name) // those of what is not there, such as 0-RTT, are never set
+			mask |= flag
 		}
 		return func(ex *message.Exchange) bool { return ex.Flags&mask != 0 }
 	}

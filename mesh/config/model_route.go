@@ -262,4 +262,10 @@ const (
 	RetryGRPCUnavailable
 	RetryGRPCInternal
 	RetryHTTP3Connect
+
+	// RetryOnGRPC are those that a grpc-status is.
+	RetryOnGRPC = RetryGRPCCancelled | RetryGRPCDeadlineExceeded | RetryGRPCResourceExhausted |
+		RetryGRPCUnavailable | RetryGRPCInternal
+	// RetryOnHTTP are the others.
+	RetryOnHTTP = ^RetryOnGRPC
 )

@@ -29,22 +29,27 @@ var retryReasons = map[string]RetryOn{
 	"http3-post-connect-failure": RetryHTTP3Connect,
 }
 
-// ParseRetryOn reads reasons separated by commas, as in retry_on and x-envoy-retry-on. Those that are
-// not known are passed over, as Envoy does.
-func ParseRetryOn(text string) RetryOn {
-	var on RetryOn
-	for name := range strings.SplitSeq(text, ",") {
-		on |= retryReasons[strings.TrimSpace(name)]
+// ParseRetryOn reads reasons separated by commas, as in retry_on and x-envoy-retry-on:
+// those among a set, such as [RetryOnGRPC]. Others are passed over, as Envoy does; it
+// returns whether there were none.
+func ParseRetryOn(list string, among RetryOn) (on RetryOn, all bool) {
+	all = true
+	for name := range strings.SplitSeq(list, ",") {
+		name = strings.TrimSpace(name)
+		reason := retryReasons[name] & among
+		on |= reason
+		all = all && (reason != 0 || name == "")
 	}
-	return on
+	return on, all
 }
 
 func (b *builder) retryPolicy(p *place, m *routev3.RetryPolicy) *RetryPolicy {
 	if m == nil {
 		return nil
 	}
+	on, _ := ParseRetryOn(m.GetRetryOn(), RetryOnHTTP|RetryOnGRPC)
 	r := &RetryPolicy{
-		On:             ParseRetryOn(m.GetRetryOn()),
+		On:             on,
 		Max:            uint32Or(m.GetNumRetries(), 1),
 		PerTry:         m.GetPerTryTimeout().AsDuration(),
 		PerTryIdle:     m.GetPerTryIdleTimeout().AsDuration(),

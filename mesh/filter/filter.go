@@ -30,8 +30,8 @@ type Options struct {
 	Start time.Time
 }
 
-// A Chain is the filters of an HTTP connection manager, in their order. It may be used by any number
-// of goroutines. Use [New] to make one.
+// A Chain is the filters of an HTTP connection manager, in their order. It may be used by
+// any number of goroutines. Use [New] to make one.
 type Chain struct {
 	filters []filter
 	start   time.Time
@@ -47,15 +47,15 @@ type filter interface {
 // A Reply is what a filter answers in place of the backend.
 type Reply struct {
 	forwarding.Reply
-	// AfterBody says that it is to be sent when the request's body has been read, so that the connection
-	// goes on.
+	// AfterBody says that it is to be sent when the request's body has been read, so that
+	// the connection goes on.
 	AfterBody bool
 
 	headers *route.Changes
 }
 
-// AddHeaders adds the fields to the answer that the filter is configured to add, after the mutations
-// of the route.
+// AddHeaders adds the fields to the answer that the filter is configured to add, after the
+// mutations of the route.
 func (r *Reply) AddHeaders(ex *message.Exchange) {
 	if r.headers != nil {
 		r.headers.Apply(&ex.Response.Fields, ex)

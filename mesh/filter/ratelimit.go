@@ -11,8 +11,8 @@ import (
 	"github.com/maglev-lb/maglev/mesh/stats"
 )
 
-// A rateLimit is one local rate limit of the chain, with the configurations of routes that may take its
-// place.
+// A rateLimit is one local rate limit of the chain, with the configurations of routes that
+// may take its place.
 type rateLimit struct {
 	own    *limit
 	routes map[*config.LocalRateLimit]*limit
@@ -161,8 +161,9 @@ func (s *State) used(r *rateLimit) *used {
 	return nil
 }
 
-// A Connection has the buckets of one connection from a client: local_rate_limit_per_downstream_connection.
-// The zero value is that of a new connection. It is for one goroutine at a time.
+// A Connection has the buckets of one connection from a client:
+// local_rate_limit_per_downstream_connection. The zero value is that of a new connection.
+// It is for one goroutine at a time.
 type Connection struct{ buckets []connectionBucket }
 
 type connectionBucket struct {

@@ -1,14 +1,15 @@
-// Package forwarding is what an HTTP connection manager does to the heads of messages on their
-// way through a proxy, apart from what routes say: it takes away what ends here, tells the
-// backend who the client is, believes a client no more than the configuration does, and
-// makes the proxy's own answers. All of it is pure functions of an exchange and the
-// configuration, after Envoy, whose order of fields it keeps.
+// Package forwarding is what an HTTP connection manager does to the heads of messages on
+// their way through a proxy, apart from what routes say: it takes away what ends here,
+// tells the backend who the client is, believes a client no more than the configuration
+// does, and makes the proxy's own answers. All of it is pure functions of an exchange and
+// the configuration, after Envoy, whose order of fields it keeps.
 //
 // A request goes through [Rules.Check], the rules for paths, [Rules.Request], the choice of
 // a route, [Rules.UpgradeAllowed], and, if it is to be sent on, [Rules.Plan], the route's
-// mutations, and [Rules.Retries]. A further attempt goes through [Rules.Again]. An answer of a backend goes through
-// [Rules.Answer], the route's mutations, [CountAttempts], and [Rules.Response]; one that the proxy
-// gives goes through the same but [Rules.LocalReply] in place of the first two.
+// mutations, and [Rules.Retries]. A further attempt goes through [Rules.Again]. An answer
+// of a backend goes through [Rules.Answer], the route's mutations, [CountAttempts], and
+// [Rules.Response]; one that the proxy gives goes through the same but [Rules.LocalReply]
+// in place of the first two.
 package forwarding
 
 import (

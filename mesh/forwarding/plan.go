@@ -18,7 +18,8 @@ type Plan struct {
 	PerTry, PerTryIdle time.Duration
 	// Hedge is whether an attempt goes on when PerTry is over and another one begins.
 	Hedge bool
-	// MaxDuration is of the stream, from its beginning, if HasMaxDuration. It may be 0: then it is over at once.
+	// MaxDuration is of the stream, from its beginning, if HasMaxDuration. It may be 0:
+	// then it is over at once.
 	MaxDuration    time.Duration
 	HasMaxDuration bool
 	// UpstreamDuration is how long an attempt may take with its answer, if HasUpstreamDuration, in
@@ -138,9 +139,9 @@ func (r *Rules) strict(fields message.Fields) *Refusal {
 		}
 		switch name {
 		case "x-envoy-retry-on":
-			_, ok = retryOn(value, retryNames)
+			_, ok = config.ParseRetryOn(value, config.RetryOnHTTP)
 		case "x-envoy-retry-grpc-on":
-			_, ok = retryOn(value, grpcRetryNames)
+			_, ok = config.ParseRetryOn(value, config.RetryOnGRPC)
 		default:
 			_, ok = number(value)
 		}

@@ -32,8 +32,8 @@ func (r *Rules) identify(ex *message.Exchange, s *State, edge bool, random [2]ui
 
 const (
 	uuidForm = "xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx"
-	// traceAt is where an ID says whether the request is traced, in place of the UUID's version, and
-	// notTraced is that it is not.
+	// traceAt is where an ID says whether the request is traced, in place of the UUID's
+	// version, and notTraced is that it is not.
 	traceAt, notTraced = 14, '4'
 )
 

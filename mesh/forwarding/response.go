@@ -9,10 +9,10 @@ import (
 	"github.com/maglev-lb/maglev/mesh/message"
 )
 
-// Answer is the first step of a backend's answer, before the mutations of the route: took is how long
-// it is since the whole of the request had been read. If it has not been yet, took is negative, and
-// the client is not told. It returns false if the body is not for the client: a WebSocket that
-// was not to be has none.
+// Answer is the first step of a backend's answer, before the mutations of the route: took
+// is how long it is since the whole of the request had been read. If it has not been yet,
+// took is negative, and the client is not told. It returns false if the body is not for the
+// client: a WebSocket that was not to be has none.
 func (r *Rules) Answer(ex *message.Exchange, s *State, took time.Duration) (body bool) {
 	a := &ex.Response
 	a.Fields.Join(message.JoinedInResponse)
@@ -28,8 +28,8 @@ func (r *Rules) Answer(ex *message.Exchange, s *State, took time.Duration) (body
 	return body
 }
 
-// Overloaded is a step of the proxy's answer to a request that a circuit breaker has stopped, after the
-// mutations of the route: it tells the client so.
+// Overloaded is a step of the proxy's answer to a request that a circuit breaker has
+// stopped, after the mutations of the route: it tells the client so.
 func (r *Rules) Overloaded(ex *message.Exchange) {
 	if !r.h.Router.SuppressEnvoyHeaders {
 		ex.Response.Fields.Set("x-envoy-overloaded", "true")
@@ -45,9 +45,9 @@ func CountAttempts(ex *message.Exchange, vh *config.VirtualHost) {
 	}
 }
 
-// Response is the last step of any answer: what is left is what the client gets. The body is how its
-// end is known here; returned is how it is to be told to the client, for which a field
-// content-length may be missing: see [NeedsLength].
+// Response is the last step of any answer: what is left is what the client gets. The body
+// is how its end is known here; returned is how it is to be told to the client, for which a
+// field content-length may be missing: see [NeedsLength].
 func (r *Rules) Response(ex *message.Exchange, s *State, body http1.Body, now time.Time) http1.Body {
 	a := &ex.Response
 	upgraded := s.Upgrade != "" && isUpgrade(a.Fields)

@@ -8,53 +8,6 @@ import (
 	"github.com/maglev-lb/maglev/mesh/message"
 )
 
-// retryNames are the words of x-envoy-retry-on, grpcRetryNames those of x-envoy-retry-grpc-on.
-var (
-	retryNames = []retryName{
-		{"5xx", config.Retry5xx},
-		{"gateway-error", config.RetryGatewayError},
-		{"connect-failure", config.RetryConnectFailure},
-		{"envoy-ratelimited", config.RetryEnvoyRateLimited},
-		{"retriable-4xx", config.RetryRetriable4xx},
-		{"refused-stream", config.RetryRefusedStream},
-		{"retriable-status-codes", config.RetryStatusCodes},
-		{"retriable-headers", config.RetryHeaders},
-		{"reset", config.RetryReset},
-		{"reset-before-request", config.RetryResetBeforeRequest},
-		{"http3-post-connect-failure", config.RetryHTTP3Connect},
-	}
-	grpcRetryNames = []retryName{
-		{"cancelled", config.RetryGRPCCancelled},
-		{"deadline-exceeded", config.RetryGRPCDeadlineExceeded},
-		{"resource-exhausted", config.RetryGRPCResourceExhausted},
-		{"unavailable", config.RetryGRPCUnavailable},
-		{"internal", config.RetryGRPCInternal},
-	}
-)
-
-type retryName struct {
-	name string
-	on   config.RetryOn
-}
-
-// retryOn reads a list of reasons for another attempt. It returns false if there is an unknown one.
-func retryOn(list string, names []retryName) (on config.RetryOn, all bool) {
-	all = true
-next:
-	for list != "" {
-		var word string
-		word, list = item(list)
-		for i := range names {
-			if names[i].name == word {
-				on |= names[i].on
-				continue next
-			}
-		}
-		all = all && word == ""
-	}
-	return on, all
-}
-
 // A Retry is what a route and a request together say about further attempts.
 type Retry struct {
 	On  config.RetryOn // 0: there are none
@@ -72,9 +25,9 @@ type retryHeaders struct {
 	headers  []string
 }
 
-// Retries is the step of a request after the mutations of its route: it takes out of it what it says
-// about further attempts, be it from an internal client or from the route. The policy is the one that
-// counts, of the route or its virtual host, or nil.
+// Retries is the step of a request after the mutations of its route: it takes out of it
+// what it says about further attempts, be it from an internal client or from the route. The
+// policy is the one that counts, of the route or its virtual host, or nil.
 func (r *Rules) Retries(ex *message.Exchange, s *State, policy *config.RetryPolicy) Retry {
 	retry := Retry{Max: 1}
 	if policy != nil {
@@ -99,10 +52,10 @@ func (m *retryHeaders) read(fields *message.Fields, r *Retry) (most uint64, give
 	for i := range all {
 		switch list := all[i].Value; all[i].Name {
 		case "x-envoy-retry-on":
-			on, _ := retryOn(list, retryNames)
+			on, _ := config.ParseRetryOn(list, config.RetryOnHTTP)
 			r.On |= on
 		case "x-envoy-retry-grpc-on":
-			on, _ := retryOn(list, grpcRetryNames)
+			on, _ := config.ParseRetryOn(list, config.RetryOnGRPC)
 			r.On |= on
 		case "x-envoy-max-retries":
 			most, given = number(list)

@@ -43,6 +43,10 @@ func (c *client) serve() {
 			c.conn.Close()
 			return
 		case closeNow:
+			c.m.counts.DestroyedLocal.Inc()
+			c.conn.Close()
+			return
+		case hungUp:
 			c.m.counts.DestroyedRemote.Inc()
 			c.conn.Close()
 			return
@@ -119,5 +123,6 @@ type end uint8
 const (
 	keepAlive   end = iota
 	closeGently     // the client has been told
-	closeNow        // it has gone, or is in the middle of something that cannot be completed
+	closeNow        // it is in the middle of something that cannot be completed
+	hungUp          // it has gone
 )

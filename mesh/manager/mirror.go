@@ -18,6 +18,7 @@ type shadow struct {
 	need    cluster.Need
 	head    []byte
 	body    []byte
+	proxy   []byte // what connections begin with, if the cluster has the PROXY protocol
 	timeout time.Duration
 	limits  http1.Limits
 }
@@ -59,6 +60,7 @@ func (s *stream) shadow(m *config.Mirror, c *cluster.Cluster) *shadow {
 		method:  copied.Method,
 		need:    s.need,
 		head:    http1.AppendRequest(nil, &copied, s.body.framing),
+		proxy:   appendProxyHeader(nil, c.Config.ProxyProtocol, &s.client.info),
 		timeout: s.limits.total,
 		limits:  answerLimits(c),
 	}
@@ -102,7 +104,12 @@ func (c *shadow) send() {
 	if c.timeout > 0 {
 		until = time.Now().Add(c.timeout)
 	}
-	conn, err := host.Pool.(*pools).of(config.DefaultPriority).Get(until, func() bool { return false })
+	pool := host.Pool.(*pools).of(config.DefaultPriority)
+	if len(c.proxy) > 0 { // then connections are of one client
+		pool = newPool(c.cluster, host, config.DefaultPriority, c.proxy)
+		defer pool.Close()
+	}
+	conn, err := pool.Get(until, func() bool { return false })
 	if err != nil {
 		return
 	}

@@ -48,6 +48,9 @@ func (c *client) closeOwn() {
 // appendProxyHeader appends what tells a host which connection it is that comes by a proxy, as
 // https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt has it.
 func appendProxyHeader(b []byte, version config.ProxyProtocol, c *message.Connection) []byte {
+	if version == config.NoProxyProtocol {
+		return b
+	}
 	from, to := c.Remote, c.Local
 	known := from.IP.IsValid() && to.IP.IsValid() && from.IP.Is4() == to.IP.Is4()
 	if version == config.ProxyProtocolV1 {

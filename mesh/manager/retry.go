@@ -119,7 +119,7 @@ func (r *retries) wantsAnswer(response *message.Response) bool {
 	case on&config.RetryHeaders != 0 && r.wantsHeaders(response):
 		return true
 	}
-	if on&grpcReasons == 0 {
+	if on&config.RetryOnGRPC == 0 {
 		return false
 	}
 	value, ok := response.Fields.Get("grpc-status")
@@ -143,9 +143,6 @@ func (r *retries) wantsAnswer(response *message.Response) bool {
 
 // onReset are the reasons that no answer at all is one of.
 const onReset = config.Retry5xx | config.RetryGatewayError | config.RetryReset
-
-const grpcReasons = config.RetryGRPCCancelled | config.RetryGRPCDeadlineExceeded | config.RetryGRPCResourceExhausted |
-	config.RetryGRPCInternal | config.RetryGRPCUnavailable
 
 // wantsHeaders returns whether an answer has one of the retriable headers.
 func (r *retries) wantsHeaders(response *message.Response) bool {

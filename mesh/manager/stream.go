@@ -102,6 +102,9 @@ func (s *stream) serve(c *client) end {
 	m.counts.ActiveRequests.Inc()
 	s.counted = true
 	end := s.handle()
+	if end != keepAlive && s.ex.Flags&message.DownstreamConnectionTermination != 0 {
+		end = hungUp
+	}
 	s.finish()
 	return end
 }

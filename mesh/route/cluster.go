@@ -6,14 +6,15 @@ import (
 	"github.com/maglev-lb/maglev/mesh/message"
 )
 
-// Cluster returns the name of the cluster that a request goes to, and the weighted cluster that it
-// is, nil where the route has none. The name is "" where the header of a cluster_header is absent
-// or empty. The request must be as it was matched, before [Route.RewriteRequest], and the route one
-// that forwards.
+// Cluster returns the name of the cluster that a request goes to, and the weighted cluster
+// that it is, nil where the route has none. The name is "" where the header of a
+// cluster_header is absent or empty. The request must be as it was matched, before
+// [Route.RewriteRequest], and the route one that forwards.
 //
-// Of weighted clusters, one is picked by a number modulo the sum of the weights. That is the value of
-// the header that header_name names, or the hash of the request with use_hash_policy; without such
-// a header in one line with a decimal number of 64 bits, or without a hash, it is random.
+// Of weighted clusters, one is picked by a number modulo the sum of the weights. That is
+// the value of the header that header_name names, or the hash of the request with
+// use_hash_policy; without such a header in one line with a decimal number of 64 bits, or
+// without a hash, it is random.
 func (r *Route) Cluster(ex *message.Exchange, random uint64) (name string, w *Weighted) {
 	f := r.Config.Forward
 	switch {
@@ -81,7 +82,8 @@ func numberOf(fields message.Fields, name string) (n uint64, ok bool) {
 	return n, ok
 }
 
-// headerOf returns the first value of a header, which may be a pseudo-header, and "" if it is absent.
+// headerOf returns the first value of a header, which may be a pseudo-header, and "" if it
+// is absent.
 func headerOf(r *message.Request, name string) string {
 	switch name {
 	case ":authority", "host":

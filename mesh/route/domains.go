@@ -142,7 +142,8 @@ func lowerCase(s string) string {
 	return s
 }
 
-// withoutPort returns a host without what follows its last colon, unless that is of an IPv6 address.
+// withoutPort returns a host without what follows its last colon, unless that is of an IPv6
+// address.
 func withoutPort(host string) string {
 	colon := strings.LastIndexByte(host, ':')
 	if colon < 0 || strings.LastIndexByte(host, ']') > colon {

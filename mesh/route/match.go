@@ -175,8 +175,8 @@ func (m *matcher) matchesMore(r *message.Request, query string, random uint64) b
 	return true
 }
 
-// matchesQuery looks for the first parameter of a name. Name and value are compared as they stand in
-// the query, where only & separates.
+// matchesQuery looks for the first parameter of a name. Name and value are compared as they
+// stand in the query, where only & separates.
 func matchesQuery(q *config.QueryMatch, query string) bool {
 	value, present := parameter(query, q.Name)
 	switch {

@@ -2,8 +2,8 @@ package route
 
 import "strings"
 
-// normalPath makes a path without a query normal, by RFC 3986, section 6.2.2, and the URL standard
-// that browsers follow, as Envoy does:
+// normalPath makes a path without a query normal, by RFC 3986, section 6.2.2, and the URL
+// standard that browsers follow, as Envoy does:
 //
 //   - Segments "." and "..", also with %2e for a dot, are taken away, the latter with the segment
 //     before it, which may be an empty one. Parameters of such a segment go with it, but only if
