@@ -84,8 +84,7 @@ func open(t testing.TB, c *config.Cluster, opts Options) *Cluster {
 	return s.All()[0]
 }
 
-// picks returns how often each host is picked in n picks, which take all hashes and random
-// numbers alike.
+// picks returns how often each host is picked in n picks, which take all hashes and random numbers alike.
 func picks(c *Cluster, n int) map[string]int {
 	counts := make(map[string]int)
 	for i := range n {

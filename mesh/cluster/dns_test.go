@@ -16,8 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A zone is a Resolver that knows some names: "a.test" as "10.0.0.1 2001:db8::1", or an
-// error as "!".
+// A zone is a Resolver that knows some names: "a.test" as "10.0.0.1 2001:db8::1", or an error as "!".
 type zone struct {
 	mu      sync.Mutex
 	names   map[string]string

@@ -44,8 +44,8 @@ func TestBucket(t *testing.T) {
 	}
 }
 
-// Over a day of requests that always find an empty bucket, no token is lost to sums of
-// fractions, and none comes from nowhere.
+// Over a day of requests that always find an empty bucket, no token is lost to sums of fractions, and none comes from
+// nowhere.
 func TestBucketDoesNotDrift(t *testing.T) {
 	var b bucket
 	b.init(7, 3, time.Second, 0) // 333333333.3 ns each

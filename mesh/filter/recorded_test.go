@@ -20,10 +20,9 @@ import (
 	"github.com/maglev-lb/maglev/mesh/message"
 )
 
-// testdata/filters.json was recorded from Envoy 1.40.0 as the tables of package forwarding
-// were (see its golden_test.go): each configuration is a listener, and its requests were
-// sent one after the other, each on a connection of its own. Route /own has a limit of its
-// own.
+// testdata/filters.json was recorded from Envoy 1.40.0 as the tables of package forwarding were (see its
+// golden_test.go): each configuration is a listener, and its requests were sent one after the other,
+// each on a connection of its own. Route /own has a limit of its own.
 type recording struct {
 	Configs map[string]*struct {
 		Filters []recordedFilter

@@ -35,10 +35,10 @@ func ExampleParse_errors() {
 		_, err := format.Parse(text)
 		fmt.Println(errors.Is(err, format.ErrSyntax), errors.Is(err, format.ErrUnsupported), err)
 	}
-	// Output: true false format: byte 0: invalid format: %REQ( has to be followed by ")%"
-	// or, with a length, by "):123%", on the same line true false format: byte 0,
-	// %DURATIONS%: invalid format: there is no operator DURATIONS false true format: byte
-	// 0, %DYNAMIC_METADATA(a:b)%: unsupported: no filter sets metadata
+	// Output:
+	// true false format: byte 0: invalid format: %REQ( has to be followed by ")%" or, with a length, by "):123%", on the same line
+	// true false format: byte 0, %DURATIONS%: invalid format: there is no operator DURATIONS
+	// false true format: byte 0, %DYNAMIC_METADATA(a:b)%: unsupported: no filter sets metadata
 }
 
 // An object whose strings are formats.

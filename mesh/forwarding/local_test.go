@@ -97,8 +97,7 @@ func (r *recordedReply) config(t *testing.T) *config.LocalReplyConfig {
 	return c
 }
 
-// recordedReplies are what the routes of the recording answer, or the clusters that they
-// forward to.
+// recordedReplies are what the routes of the recording answer, or the clusters that they forward to.
 var recordedReplies = map[string]struct {
 	Reply
 	location string

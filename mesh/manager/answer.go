@@ -38,6 +38,9 @@ func (s *stream) answer(a *attempt) end {
 		}
 	}
 	s.ex.Points.UpstreamRead = s.now()
+	if !s.complete() {
+		s.stopPump(a.conn) // what the client sends once it has the answer is no part of this
+	}
 	if err := s.pass(a); err != nil {
 		return s.breakOff(a, err)
 	}
@@ -226,15 +229,10 @@ func (s *stream) breakOff(a *attempt, err error) end {
 
 // endAnswer is for when an answer has been passed on whole.
 func (s *stream) endAnswer(a *attempt, last bool) end {
-	whole := true
 	if s.pump != nil {
-		if s.complete() {
-			s.pump.wait() // it is about to end
-		}
-		whole = s.stopPump(a.conn) && s.complete()
-	} else if !s.complete() {
-		whole = false
+		s.pump.wait() // it has read all there is, and is about to end
 	}
+	whole := s.stopPump(a.conn) && s.complete()
 	conn := a.conn
 	s.release(a)
 	switch {

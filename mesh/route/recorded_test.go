@@ -61,8 +61,7 @@ func loadRecorded(t testing.TB) (all []recorded) {
 	return all
 }
 
-// narrowed returns a text in which each character, as it stands in JSON, is the byte of
-// that number.
+// narrowed returns a text in which each character, as it stands in JSON, is the byte of that number.
 func narrowed(s string) string {
 	b := make([]byte, 0, len(s))
 	for _, r := range s {
