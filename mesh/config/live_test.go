@@ -57,9 +57,11 @@ func requireEnvoy(t *testing.T) string {
 func requireVerdict(t *testing.T, binary, name, text string, accepted bool) {
 	t.Run(name, func(t *testing.T) {
 		t.Parallel()
-		file := filepath.Join(t.TempDir(), "envoy.yaml")
-		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-		output, err := exec.CommandContext(t.Context(), binary, "--mode", "validate", "-c", file, "--disable-hot-restart", "-l", "error").CombinedOutput()
+		cmd := exec.CommandContext(t.Context(), binary, "--mode", "validate", "-c", "envoy.yaml", "--disable-hot-restart", "-l", "error")
+		cmd.Dir = t.TempDir() // it opens access logs, and mutants name files in their own way
+		require.NoError(t, os.WriteFile(filepath.Join(cmd.Dir, "envoy.yaml"), []byte(text), 0o600))
+		require.NoError(t, os.CopyFS(filepath.Join(cmd.Dir, "testdata"), os.DirFS("testdata")))
+		output, err := cmd.CombinedOutput()
 		assert.Equal(t, accepted, err == nil, "%s\n%s", text, output)
 	})
 }
