@@ -140,6 +140,7 @@ func (c *Cluster) newHost(t *target) *Host {
 	}
 	h.flags.Store(uint32(flags))
 	h.up.Store(int64(c.now()))
+	c.Stats.DefaultSocket.Inc()
 	return h
 }
 

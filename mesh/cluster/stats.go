@@ -77,6 +77,7 @@ type Stats struct {
 	UpdateFailure      stats.Counter `stat:"update_failure"`
 	UpdateEmpty        stats.Counter `stat:"update_empty"`
 	UpdateNoRebuild    stats.Counter `stat:"update_no_rebuild"`
+	DefaultSocket      stats.Counter `stat:"default.total_match_count"` // hosts made: all have the one transport socket
 }
 
 type maglevStats struct {

@@ -53,7 +53,7 @@ func isFieldName(s string) bool {
 func requestField(name string) lookup {
 	switch name {
 	case ":authority", "host":
-		return func(ex *message.Exchange) (string, bool) { return ex.Request.Authority, ex.Request.Authority != "" }
+		return func(ex *message.Exchange) (string, bool) { return ex.Request.Authority, hasHost(&ex.Request) }
 	case ":path":
 		return func(ex *message.Exchange) (string, bool) { return ex.Request.Path, ex.Request.Path != "" }
 	case ":method":
@@ -94,9 +94,15 @@ var statuses = func() string {
 
 func requestHeadersBytes(ex *message.Exchange) uint64 {
 	r := &ex.Request
-	return fieldsBytes(r.Fields) + pseudoBytes(":method", r.Method) + pseudoBytes(":scheme", r.Scheme) +
-		pseudoBytes(":authority", r.Authority) + pseudoBytes(":path", r.Path)
+	n := fieldsBytes(r.Fields) + pseudoBytes(":method", r.Method) + pseudoBytes(":scheme", r.Scheme) + pseudoBytes(":path", r.Path)
+	if hasHost(r) {
+		n += uint64(len(":authority") + len(r.Authority))
+	}
+	return n
 }
+
+// hasHost returns whether a request has a host, be it an empty one.
+func hasHost(r *message.Request) bool { return r.Authority != "" || r.Method != "" && !r.NoHost }
 
 // pseudoBytes counts a field that stands in the start line, or in Host, unless it is missing.
 func pseudoBytes(name, value string) uint64 {

@@ -23,7 +23,7 @@ func (r *Rules) Check(ex *message.Exchange, head http1.Head, s *State) *Refusal 
 	}
 	s.GRPC = route.IsGRPC(ex)
 	if head.Minor == 0 && q.Authority == "" {
-		q.Authority = r.h.DefaultHostForHTTP10
+		q.Authority, q.NoHost = r.h.DefaultHostForHTTP10, q.NoHost && r.h.DefaultHostForHTTP10 == ""
 		if q.Authority == "" {
 			return refusedHost
 		}
@@ -34,7 +34,7 @@ func (r *Rules) Check(ex *message.Exchange, head http1.Head, s *State) *Refusal 
 	if q.Method != "CONNECT" {
 		switch {
 		case q.Path == "" || q.Path[0] != '/':
-			return refusedPath
+			return RefusedPath
 		case strings.IndexByte(q.Path, '#') >= 0:
 			return refusedFragment
 		}

@@ -118,7 +118,8 @@ var (
 	refusedHost       = refuse(400, "missing_host_header")
 	refusedQuery      = refuse(400, "query_missing_content_type")
 	refusedFragment   = refuse(400, "path_normalization_failed")
-	refusedPath       = refuse(404, "absolute_path_rejected")
+	// RefusedPath answers a request whose path does not begin with a slash.
+	RefusedPath = refuse(404, "absolute_path_rejected")
 	// RefusedUpgrade answers a request for an upgrade that is not allowed. The route's mutations
 	// of answers apply to it.
 	RefusedUpgrade = &Refusal{Status: 403, Details: "upgrade_failed", Close: true}

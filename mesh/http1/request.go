@@ -16,6 +16,9 @@ type Head struct {
 	Minor int
 	// Close says that no message follows on the connection.
 	Close bool
+	// SaysClose says that Close is what the fields and the version say, and not only what comes of
+	// a body that ends with the connection.
+	SaysClose bool
 	// Upgrade says that Connection has "upgrade".
 	Upgrade bool
 	// Continue says that the client waits for 100 (Continue) before it sends the body.
@@ -119,6 +122,7 @@ func (p *Parser) request(b []byte, r *message.Request, h *Head) error {
 	from += len(method) + 1
 	r.Fields = p.append(r.Fields[:0], head, func(name string) bool { return name == "host" })
 	r.Scheme, r.Authority, r.Path = "http", "", head[from:from+len(target)]
+	r.NoHost = f.hosts == 0
 	for i := range p.lines {
 		if l := &p.lines[i]; head[l.from:l.colon] == "host" {
 			r.Authority = head[l.value:l.end]
@@ -130,7 +134,11 @@ func (p *Parser) request(b []byte, r *message.Request, h *Head) error {
 	case fragment:
 		return errFragment
 	}
-	return form(r)
+	if err := form(r); err != nil {
+		*r = message.Request{Fields: r.Fields[:0]}
+		return err
+	}
+	return nil
 }
 
 var space = []byte{' '}
@@ -159,7 +167,7 @@ func form(r *message.Request) error {
 		if strings.ContainsAny(r.Path, "/?") {
 			return errForm
 		}
-		r.Authority, r.Path = r.Path, ""
+		r.Authority, r.Path, r.NoHost = r.Path, "", false
 		return nil
 	case r.Path[0] == '/':
 		return nil
@@ -189,10 +197,9 @@ func form(r *message.Request) error {
 	if r.Authority == "" || !all([]byte(r.Authority), inHost) || !hasPort(r.Authority) {
 		return errForm
 	}
+	r.NoHost = false
 	if r.Path == "" {
 		r.Path = "/"
-	} else if r.Path[0] == '?' {
-		r.Path = "/" + r.Path
 	}
 	return nil
 }

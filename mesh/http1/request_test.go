@@ -42,17 +42,17 @@ func TestRequests(t *testing.T) {
 		},
 		"HTTP/1.0": {
 			"GET / HTTP/1.0\r\n\r\n",
-			message.Request{Method: "GET", Scheme: "http", Path: "/"},
+			message.Request{Method: "GET", Scheme: "http", NoHost: true, Path: "/"},
 			http1.Head{Close: true}, "",
 		},
 		"HTTP/1.0 that goes on": {
 			"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-			message.Request{Method: "GET", Scheme: "http", Path: "/", Fields: message.Fields{{Name: "connection", Value: "keep-alive"}}},
+			message.Request{Method: "GET", Scheme: "http", NoHost: true, Path: "/", Fields: message.Fields{{Name: "connection", Value: "keep-alive"}}},
 			http1.Head{Connection: true}, "",
 		},
 		"absolute form": {
 			"GET HTTPS://b:8?q HTTP/1.1\r\nHost: a\r\n\r\n",
-			message.Request{Method: "GET", Scheme: "https", Authority: "b:8", Path: "/?q"},
+			message.Request{Method: "GET", Scheme: "https", Authority: "b:8", Path: "?q"},
 			http1.Head{Minor: 1}, "",
 		},
 		"asterisk": {

@@ -37,11 +37,11 @@ func (p *Parser) Response(b []byte, method string, r *message.Response) (n int, 
 	if (r.Status < 200 || r.Status == 204) && (f.chunked || f.hasLength && (f.length > 0 || r.Status < 200)) {
 		return 0, Head{}, errNoContent
 	}
-	h.Close = f.close || h.Minor == 0 && !f.keepAlive
+	h.SaysClose = f.close || h.Minor == 0 && !f.keepAlive
 	if r.Status < 200 || r.Status == 204 || r.Status == 304 || method == "HEAD" || method == "CONNECT" && r.Status < 300 {
 		h.Body = NoBody // RFC 9112, section 6.3
 	}
-	h.Close = h.Close || h.Body == UntilClose
+	h.Close = h.SaysClose || h.Body == UntilClose
 	h.Upgrade, h.Connection = f.upgrade, f.connection
 	r.Fields = p.append(r.Fields[:0], string(b[:n]), func(string) bool { return false })
 	return n, h, nil

@@ -236,10 +236,7 @@ func (s *stream) endAnswer(a *attempt, last bool) end {
 	conn := a.conn
 	s.release(a)
 	switch {
-	case a.head.Close:
-		s.cluster.Stats.CloseNotify.Inc()
-		conn.Close()
-	case !whole || len(conn.Buffered()) > 0: // what the host has to say beyond its answer is for nobody
+	case a.head.Close || !whole || len(conn.Buffered()) > 0: // what the host has to say beyond its answer is for nobody
 		conn.Close()
 	default:
 		conn.Put()

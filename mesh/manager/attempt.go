@@ -251,6 +251,9 @@ func (s *stream) awaitHead(a *attempt) {
 				continue // RFC 9110, section 15.2: of no concern to a client that has not asked
 			}
 			a.head, a.answered = head, true
+			if head.SaysClose {
+				s.cluster.Stats.CloseNotify.Inc()
+			}
 			return
 		}
 		partial := len(buffered) > 0

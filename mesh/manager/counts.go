@@ -21,6 +21,7 @@ type counts struct {
 	IdleTimeout     stats.Counter `stat:"downstream_rq_idle_timeout"`
 	MaxDuration     stats.Counter `stat:"downstream_rq_max_duration_reached"`
 	BadPath         stats.Counter `stat:"downstream_rq_failed_path_normalization"`
+	NonRelativePath stats.Counter `stat:"downstream_rq_non_relative_path"`
 	RedirectedPath  stats.Counter `stat:"downstream_rq_redirected_with_normalized_path"`
 	ClientReset     stats.Counter `stat:"downstream_rq_rx_reset"`
 	OwnReset        stats.Counter `stat:"downstream_rq_tx_reset"`

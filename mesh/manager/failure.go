@@ -30,7 +30,9 @@ func (s *stream) fail(a *attempt) end {
 		reply = s.reset(a)
 	}
 	s.flagRetries()
-	s.count(reply.Status)
+	if !s.ownTimeout {
+		s.count(reply.Status)
+	}
 	return s.reply(reply)
 }
 

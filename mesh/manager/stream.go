@@ -119,6 +119,9 @@ func (s *stream) handle() end {
 	}
 	m := s.m
 	if refusal := m.rules.Check(&s.ex, s.head, &s.state); refusal != nil {
+		if refusal == forwarding.RefusedPath {
+			m.counts.NonRelativePath.Inc()
+		}
 		return s.reply(refusal)
 	}
 	if end, ok := s.normalizePath(); !ok {

@@ -10,6 +10,7 @@ type Request struct {
 	Method    string
 	Scheme    string // "http" or "https"
 	Authority string // the host, with the port if one was given; may be empty
+	NoHost    bool   // no host was given, not even an empty one
 	Path      string // with the query, as it was sent: "/a?b", or "*"
 	Fields    Fields
 }

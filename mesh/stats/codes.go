@@ -59,10 +59,14 @@ func (c *CodeCounters) class(i int) uint64 {
 }
 
 func (c *CodeCounters) each(name string, yield func(string, uint64)) {
-	var completed uint64
+	var completed, unknown uint64
 	for i := range c.classes {
 		class := c.classes[i].Load()
 		if class == nil {
+			continue
+		}
+		if i > 5 {
+			unknown += c.class(i)
 			continue
 		}
 		var sum uint64
@@ -72,10 +76,12 @@ func (c *CodeCounters) each(name string, yield func(string, uint64)) {
 				sum += n
 			}
 		}
-		if i <= 5 {
-			yield(name+"_"+strconv.Itoa(i)+"xx", sum)
-		}
+		yield(name+"_"+strconv.Itoa(i)+"xx", sum)
 		completed += sum
+	}
+	if unknown > 0 {
+		yield(name+"_unknown", unknown)
+		completed += unknown
 	}
 	if completed > 0 {
 		yield(name+"_completed", completed)
