@@ -49,6 +49,11 @@ type Stats struct {
 	PoolOverflow            stats.Counter   `stat:"upstream_cx_pool_overflow"`
 	NoneHealthy             stats.Counter   `stat:"upstream_cx_none_healthy"`
 	Destroyed               stats.Counter   `stat:"upstream_cx_destroy"`
+	DestroyedLocal          stats.Counter   `stat:"upstream_cx_destroy_local"`
+	DestroyedRemote         stats.Counter   `stat:"upstream_cx_destroy_remote"`
+	DestroyedBusy           stats.Counter   `stat:"upstream_cx_destroy_with_active_rq"`
+	DestroyedLocalBusy      stats.Counter   `stat:"upstream_cx_destroy_local_with_active_rq"`
+	DestroyedRemoteBusy     stats.Counter   `stat:"upstream_cx_destroy_remote_with_active_rq"`
 	ConnectionIdle          stats.Counter   `stat:"upstream_cx_idle_timeout"`
 	ConnectionMaxRequests   stats.Counter   `stat:"upstream_cx_max_requests"`
 	CloseNotify             stats.Counter   `stat:"upstream_cx_close_notify"`

@@ -27,7 +27,6 @@ func (s *stream) answer(a *attempt) end {
 	}
 	framing := s.prepareAnswer(a)
 	last := s.startAnswer(framing, false)
-	s.count(s.ex.Response.Status)
 	if s.granted {
 		return s.tunnel(a)
 	}
@@ -55,12 +54,21 @@ func (s *stream) prepareAnswer(a *attempt) http1.Body {
 	if s.complete() {
 		took = s.now() - s.ex.Points.RequestRead
 	}
-	if !s.m.rules.Answer(&s.ex, &s.state, took) {
+	if s.m.rules.Answer(&s.ex, &s.state, took) {
+		s.count(s.ex.Response.Status)
+		s.addCookies()
+		s.route.RewriteResponse(&s.ex, s.weighted)
+		forwarding.CountAttempts(&s.ex, s.route.VirtualHost.Config)
+	} else {
+		// An Envoy answers by itself, and takes over the status and the fields.
 		a.head.Body, a.head.Close = http1.NoBody, true
+		s.m.counts.Upgrades.Inc()
+		answer := s.ex.Response
+		s.ex.Response = message.Response{}
+		s.route.RewriteResponse(&s.ex, s.weighted)
+		answer.Fields = append(s.ex.Response.Fields, answer.Fields...)
+		s.ex.Response = answer
 	}
-	s.addCookies()
-	s.route.RewriteResponse(&s.ex, s.weighted)
-	forwarding.CountAttempts(&s.ex, s.route.VirtualHost.Config)
 	s.filterAnswer()
 	return s.m.rules.Response(&s.ex, &s.state, a.head.Body, s.wall())
 }
@@ -235,6 +243,7 @@ func (s *stream) endAnswer(a *attempt, last bool) end {
 	whole := s.stopPump(a.conn) && s.complete()
 	conn := a.conn
 	s.release(a)
+	conn.Done(a.head.SaysClose)
 	switch {
 	case a.head.Close || !whole || len(conn.Buffered()) > 0: // what the host has to say beyond its answer is for nobody
 		conn.Close()

@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"os"
 	"strings"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/maglev-lb/maglev/mesh/config"
 	"github.com/maglev-lb/maglev/mesh/http1"
 	"github.com/maglev-lb/maglev/mesh/message"
+	"github.com/maglev-lb/maglev/mesh/stats"
 	"github.com/maglev-lb/maglev/mesh/upstream"
 )
 
@@ -93,12 +95,21 @@ func (s *stream) sendShadows() {
 	}
 }
 
-// send sends a copy, and reads the answer so that the connection can be used again.
+// send sends a copy, and counts what comes of it.
 func (c *shadow) send() {
+	status := c.try()
+	c.cluster.Stats.Answers.Inc(status)
+	c.cluster.Stats.InternalAnswers.Inc(status) // as x-envoy-internal says
+}
+
+// try sends a copy, and reads the answer so that the connection can be used again. It returns the
+// status of that, or of what a client would be told without one.
+func (c *shadow) try() (status int) {
+	counts := c.cluster.Stats
 	host := c.cluster.Pick(&c.need)
 	if host == nil {
-		c.cluster.Stats.NoneHealthy.Inc()
-		return
+		counts.NoneHealthy.Inc()
+		return 503
 	}
 	var until time.Time
 	if c.timeout > 0 {
@@ -110,46 +121,73 @@ func (c *shadow) send() {
 		defer pool.Close()
 	}
 	conn, err := pool.Get(until, func() bool { return false })
-	if err != nil {
-		return
+	switch {
+	case err == upstream.ErrOverflow:
+		counts.PendingOverflow.Inc()
+		return 503
+	case err == os.ErrDeadlineExceeded:
+		return 504
+	case err != nil:
+		counts.PendingFailure.Inc()
+		return 503
 	}
-	c.cluster.Stats.Requests.Inc()
-	if c.exchange(conn, until) {
+	requests := &c.cluster.Breakers(config.DefaultPriority).Requests
+	if !requests.TryAcquire() {
+		conn.Put()
+		counts.ActiveOverflow.Inc()
+		counts.PendingOverflow.Inc()
+		return 503
+	}
+	defer requests.Release()
+	counts.Requests.Inc()
+	counts.ActiveRequests.Inc()
+	defer counts.ActiveRequests.Dec()
+	status, again := c.exchange(conn, until)
+	if again {
 		conn.Put()
 	} else {
 		conn.Close()
 	}
+	return status
 }
 
-// exchange returns whether the connection can be used again.
-func (c *shadow) exchange(conn *upstream.Conn, until time.Time) bool {
-	if conn.WriteUntil(append(c.head, c.body...), c.timeout) != nil {
-		return false
+// exchange returns the status of the answer, and whether the connection can be used again.
+func (c *shadow) exchange(conn *upstream.Conn, until time.Time) (status int, again bool) {
+	counts := c.cluster.Stats
+	request := append(c.head, c.body...)
+	if conn.WriteUntil(request, c.timeout) != nil {
+		return 503, false
 	}
+	counts.Sent.Add(uint64(len(request)))
 	var response message.Response
 	conn.Parser.Limits = c.limits
 	for {
 		n, head, err := conn.Parser.Response(conn.Buffered(), c.method, &response)
 		if err != nil {
-			return false
+			counts.ProtocolError.Inc()
+			return 502, false
 		}
 		if n == 0 {
-			if conn.Fill(until) != nil {
-				return false
+			switch err := conn.Fill(until); err {
+			case nil:
+			case os.ErrDeadlineExceeded:
+				counts.Timeout.Inc()
+				return 504, false
+			default:
+				return 503, false
 			}
 			continue
 		}
 		conn.Take(n)
-		if response.Status < 200 {
-			continue
+		counts.Received.Add(uint64(n))
+		if response.Status >= 200 {
+			return response.Status, discard(conn, head, until, &counts.Received)
 		}
-		c.cluster.Stats.Answers.Inc(response.Status)
-		return discard(conn, head, until)
 	}
 }
 
-// discard reads a body that nobody wants.
-func discard(conn *upstream.Conn, head http1.Head, until time.Time) bool {
+// discard reads a body that nobody wants, and returns whether another answer can follow it.
+func discard(conn *upstream.Conn, head http1.Head, until time.Time, received *stats.Counter) bool {
 	decoder := head.Decoder()
 	for ended := head.Body == http1.NoBody; !ended; {
 		_, n, end, err := decoder.Next(conn.Buffered())
@@ -157,6 +195,7 @@ func discard(conn *upstream.Conn, head http1.Head, until time.Time) bool {
 			return false
 		}
 		conn.Take(n)
+		received.Add(uint64(n))
 		ended = end
 		if !end && len(conn.Buffered()) == 0 && conn.Fill(until) != nil {
 			return false

@@ -99,10 +99,14 @@ func (e *poolEvents) Connected(took time.Duration) {
 func (e *poolEvents) ConnectFailed(err error) {
 	e.host.ConnectFail.Inc()
 	e.cluster.ConnectFail.Inc()
-	if errors.Is(err, os.ErrDeadlineExceeded) || isTimeout(err) {
+	if e.timedOut(err) {
 		e.cluster.ConnectTimeout.Inc()
 	}
-	e.gone()
+	e.Closed(!e.timedOut(err), false)
+}
+
+func (e *poolEvents) timedOut(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) || isTimeout(err)
 }
 
 func isTimeout(err error) bool {
@@ -110,10 +114,18 @@ func isTimeout(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
-func (e *poolEvents) Closed() { e.gone() }
-
-func (e *poolEvents) gone() {
-	e.cluster.Destroyed.Inc()
+func (e *poolEvents) Closed(byHost, busy bool) {
+	c := e.cluster
+	c.Destroyed.Inc()
+	by, byBusy := &c.DestroyedLocal, &c.DestroyedLocalBusy
+	if byHost {
+		by, byBusy = &c.DestroyedRemote, &c.DestroyedRemoteBusy
+	}
+	by.Inc()
+	if busy {
+		c.DestroyedBusy.Inc()
+		byBusy.Inc()
+	}
 	e.cluster.ActiveConnections.Dec()
 	e.host.ActiveConnections.Dec()
 }

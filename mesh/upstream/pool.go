@@ -48,7 +48,9 @@ type Events interface {
 	Connecting()
 	Connected(took time.Duration)
 	ConnectFailed(err error)
-	Closed()
+	// Closed is told whether it was the host that ended the connection, and whether a request was
+	// under way on it.
+	Closed(byHost, busy bool)
 	MaxRequests()
 }
 
@@ -85,6 +87,8 @@ type Conn struct {
 	made     time.Time
 	used     time.Time // when it was put back
 	requests uint32
+	busy     bool // a request is under way
+	last     bool // it is to be closed from here
 }
 
 // A Pool holds the connections to a host. The one that was put back last is the first to be used
@@ -121,6 +125,14 @@ const tick = 500 * time.Millisecond
 // done with. It waits until the deadline, and for as long as gone returns false; it asks
 // twice a second. Who gets a connection has to Put it back or Close it.
 func (p *Pool) Get(deadline time.Time, gone func() bool) (*Conn, error) {
+	c, err := p.get(deadline, gone)
+	if c != nil {
+		c.busy = true
+	}
+	return c, err
+}
+
+func (p *Pool) get(deadline time.Time, gone func() bool) (*Conn, error) {
 	if c := p.take(); c != nil {
 		return c, nil
 	}
@@ -288,6 +300,7 @@ func (p *Pool) forget() {
 func (c *Conn) Put() {
 	p := c.pool
 	c.Rest()
+	c.busy = false
 	c.used = time.Now()
 	c.requests++
 	if p.opts.MaxRequests > 0 && c.requests >= p.opts.MaxRequests {
@@ -329,10 +342,16 @@ func (c *Conn) Put() {
 // Requests returns how many requests it has carried.
 func (c *Conn) Requests() uint32 { return c.requests }
 
+// Done notes that the answer to the request has come whole, for when the connection is to be
+// closed after it; Put does that too. That the answer was the last, by its head, makes it
+// this side that closes, whatever the host does.
+func (c *Conn) Done(last bool) { c.busy, c.last = false, last }
+
 // Close closes a connection for good.
 func (c *Conn) Close() error {
+	byHost := !c.last && c.HungUp()
 	err := c.Conn.Close()
-	c.pool.opts.Events.Closed()
+	c.pool.opts.Events.Closed(byHost, c.busy)
 	c.pool.forget()
 	return err
 }

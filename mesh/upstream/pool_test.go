@@ -37,7 +37,7 @@ func (e *events) Waiting(n int64)         { e.waiting.Add(int32(n)) }
 func (e *events) Connecting()             {}
 func (e *events) Connected(time.Duration) { e.connected.Add(1) }
 func (e *events) ConnectFailed(error)     { e.failed.Add(1) }
-func (e *events) Closed()                 { e.closed.Add(1) }
+func (e *events) Closed(bool, bool)       { e.closed.Add(1) }
 func (e *events) MaxRequests()            { e.worn.Add(1) }
 
 // a fixture is a pool and the far ends of its connections.
