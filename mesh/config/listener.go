@@ -34,6 +34,7 @@ func (b *builder) admin(m *bootstrapv3.Admin) *Admin {
 func (b *builder) buildListeners(static *place, messages []*listenerv3.Listener) []*Listener {
 	listeners := make([]*Listener, 0, len(messages))
 	addresses := make(map[SocketAddress]bool)
+	names := make(map[string]bool)
 	for i, m := range messages {
 		p := static.at("listeners", i)
 		l := b.listener(p, m)
@@ -43,6 +44,10 @@ func (b *builder) buildListeners(static *place, messages []*listenerv3.Listener)
 			b.bad(p.to("address"), "%s is the address of another listener already", addressText(key))
 		}
 		addresses[key] = true
+		if names[l.Name] && l.Name != "" {
+			b.bad(p.to("name"), "%q is the name of another listener already, and only the first would be opened; names have to differ", l.Name)
+		}
+		names[l.Name] = true
 	}
 	return listeners
 }

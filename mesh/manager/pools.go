@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/maglev-lb/maglev/mesh/cluster"
@@ -14,24 +16,49 @@ import (
 )
 
 // pools are the connections to a host: a pool for each priority of requests, as each has circuit
-// breakers of its own.
-type pools struct{ byPriority [2]*upstream.Pool }
+// breakers of its own. They are made when they are first needed: of thousands of hosts, many may
+// never be.
+type pools struct {
+	cluster    *cluster.Cluster
+	host       *cluster.Host
+	byPriority [2]atomic.Pointer[upstream.Pool]
 
-func (p *pools) of(priority config.Priority) *upstream.Pool { return p.byPriority[priority] }
+	mu     sync.Mutex // for what follows, and to make one
+	closed bool
+}
+
+func (p *pools) of(priority config.Priority) *upstream.Pool {
+	if pool := p.byPriority[priority].Load(); pool != nil {
+		return pool
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pool := p.byPriority[priority].Load()
+	if pool == nil {
+		pool = newPool(p.cluster, p.host, priority, nil)
+		if p.closed {
+			pool.Close()
+		}
+		p.byPriority[priority].Store(pool)
+	}
+	return pool
+}
 
 // Close closes the pools.
 func (p *pools) Close() error {
-	return errors.Join(p.byPriority[0].Close(), p.byPriority[1].Close())
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	for i := range p.byPriority {
+		if pool := p.byPriority[i].Load(); pool != nil {
+			pool.Close()
+		}
+	}
+	return nil
 }
 
 // NewPools makes what a [Manager] keeps for a host: give it to [cluster.New] as NewPool.
-func NewPools(c *cluster.Cluster, h *cluster.Host) io.Closer {
-	p := new(pools)
-	for i := range p.byPriority {
-		p.byPriority[i] = newPool(c, h, config.Priority(i), nil)
-	}
-	return p
-}
+func NewPools(c *cluster.Cluster, h *cluster.Host) io.Closer { return &pools{cluster: c, host: h} }
 
 // newPool makes a pool whose connections begin with a header.
 func newPool(c *cluster.Cluster, h *cluster.Host, priority config.Priority, header []byte) *upstream.Pool {

@@ -27,9 +27,20 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// gcPercent is GOGC's default here once the proxy serves: it keeps little and throws little
-// away, so that it can collect early without anybody noticing.
-const gcPercent = 25
+const (
+	// gcPercent is GOGC's default here once the proxy serves: it keeps little and throws little
+	// away, so that it can collect early without anybody noticing.
+	gcPercent = 25
+	// loadGCPercent is that while the configuration is read: most of what that takes is garbage
+	// only once it is done.
+	loadGCPercent = 400
+)
+
+func setGC(percent int) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(percent)
+	}
+}
 
 // The exit codes.
 const (
@@ -38,22 +49,28 @@ const (
 	misuse = 2
 )
 
+const usage = `usage: meshproxy -c FILE [--mode serve|validate] [-l LEVEL]
+  -c, --config-path FILE   the configuration, in YAML or JSON
+  --mode MODE              serve, or validate: check the configuration and exit with 0 or 1
+  -l, --log-level LEVEL    debug, info, warn or error, of the log on standard error
+  --version                print the version
+`
+
 // run is the whole program but for the process around it.
 func run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("meshproxy", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	var file, mode, level string
 	var version bool
-	flags.StringVar(&file, "c", "", "the configuration: `FILE` in YAML or JSON (also --config-path)")
-	flags.StringVar(&file, "config-path", "", "see -c")
-	flags.StringVar(&mode, "mode", "serve", "serve, or validate: check the configuration and exit with 0 or 1")
-	flags.StringVar(&level, "l", "info", "log `LEVEL`: debug, info, warn, error (also --log-level)")
-	flags.StringVar(&level, "log-level", "info", "see -l")
-	flags.BoolVar(&version, "version", false, "print the version")
-	flags.Usage = func() {
-		fmt.Fprintln(stderr, "usage: meshproxy -c FILE [--mode serve|validate] [-l LEVEL]")
-		flags.PrintDefaults()
+	for _, name := range []string{"c", "config-path"} {
+		flags.StringVar(&file, name, "", "")
 	}
+	flags.StringVar(&mode, "mode", "serve", "")
+	for _, name := range []string{"l", "log-level"} {
+		flags.StringVar(&level, name, "info", "")
+	}
+	flags.BoolVar(&version, "version", false, "")
+	flags.Usage = func() { fmt.Fprint(stderr, usage) }
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return ok
@@ -79,6 +96,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "meshproxy: --log-level %q: it is debug, info, warn or error\n", level)
 		return misuse
 	}
+	setGC(loadGCPercent)
 	bootstrap, err := config.Load(file)
 	if err != nil {
 		var refused config.Errors
@@ -109,9 +127,7 @@ func serve(bootstrap *config.Bootstrap, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	setGC(gcPercent)
 	debug.FreeOSMemory() // what reading the configuration has taken
 	forgetPages()
 	reopen := make(chan os.Signal, 1)
