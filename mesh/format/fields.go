@@ -1,6 +1,7 @@
 package format
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -66,7 +67,9 @@ func requestField(name string) lookup {
 
 func responseField(name string) lookup {
 	if name == ":status" {
-		return func(ex *message.Exchange) (string, bool) { return statusText(ex.Response.Status) }
+		return func(ex *message.Exchange) (string, bool) {
+			return statusText(cmp.Or(ex.OwnStatus, ex.Response.Status))
+		}
 	}
 	return func(ex *message.Exchange) (string, bool) { return ex.Response.Fields.Get(name) }
 }

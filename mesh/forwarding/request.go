@@ -107,8 +107,11 @@ func (r *Rules) client(ex *message.Exchange, s *State) {
 	case r.h.Scheme != "":
 		q.Scheme = r.h.Scheme
 		q.Fields.Set("x-forwarded-proto", r.h.Scheme)
-	case q.Scheme != "https" && strings.EqualFold(proto, "https"):
+	case q.Scheme != "": // of an absolute target
+	case strings.EqualFold(proto, "https"):
 		q.Scheme = "https"
+	default:
+		q.Scheme = "http"
 	}
 	if s.Internal = alone && r.isInternal(ex.Remote); s.Internal {
 		q.Fields.Add("x-envoy-internal", "true")

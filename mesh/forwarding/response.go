@@ -20,6 +20,7 @@ func (r *Rules) Answer(ex *message.Exchange, s *State, took time.Duration) (body
 	if s.Upgrade != "" && a.Status >= 200 && a.Status < 400 && equal(s.Upgrade, "websocket") {
 		ex.Details = "websocket_handshake_unsuccessful"
 		a.Fields.Remove("content-length")
+		a.Fields.Remove("content-type")
 		body = false
 	}
 	if !r.h.Router.SuppressEnvoyHeaders && took >= 0 {

@@ -68,6 +68,7 @@ var (
 	errForm        = &Error{400, "a target of no known form", "http1.invalid_url"}
 	errScheme      = &Error{400, "a target whose scheme is neither http nor https", "http1.invalid_scheme"}
 	errNoContent   = bad("a length, or a transfer coding, of an answer that has no body")
+	errConnectBody = &Error{400, "a CONNECT with a body", "http1.body_disallowed"}
 	errHost        = &Error{400, "a Host that is no host, or more than one", "http.invalid_authority"}
 	errNoHost      = &Error{400, "no Host", "missing_host_header"}
 	errLength      = bad("a Content-Length that is not a number, or more than one")

@@ -12,6 +12,8 @@ import (
 // connection, and not for several goroutines.
 type Parser struct {
 	Limits Limits
+	// NoHTTP10 refuses requests of HTTP/1.0 with [ErrVersion].
+	NoHTTP10 bool
 
 	next  int    // where the search for the end of a line goes on
 	line  int    // where that line begins
@@ -110,6 +112,15 @@ func (p *Parser) fields(b []byte, f *framing) error {
 		}
 	}
 	return nil
+}
+
+// fieldBytes returns [Head.FieldBytes].
+func fieldBytes(lines []line) (n int) {
+	for i := range lines {
+		l := &lines[i]
+		n += l.colon - l.from + len(": ") + l.end - l.value + 1
+	}
+	return max(n, len(": ")+1) // as if there were one that is empty
 }
 
 // append appends the fields to others. The head is a copy of what they were found in.

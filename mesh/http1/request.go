@@ -3,6 +3,7 @@ package http1
 import (
 	"bytes"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/maglev-lb/maglev/mesh/message"
@@ -16,6 +17,10 @@ type Head struct {
 	Minor int
 	// Close says that no message follows on the connection.
 	Close bool
+	// FieldBytes is how much of the head its fields are, as Envoy counts those that it receives:
+	// without the blanks around values, and with one byte for the end of a line. It is there
+	// if the fields are right, be it that something else is wrong.
+	FieldBytes int
 	// SaysClose says that Close is what the fields and the version say, and not only what comes of
 	// a body that ends with the connection.
 	SaysClose bool
@@ -39,7 +44,7 @@ var methods = strings.Fields(`ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LIN
 // made lower case in b, and what r has is a copy. An error is an [*Error]; of a request
 // that has no Host, or a fragment in its target, r is filled all the same, for the log.
 //
-// The scheme is "http" unless the target has one. A Host that differs from that
+// The scheme is that of the target, or "". A Host that differs from that
 // of the target is of no account (RFC 9112, section 3.2.2).
 func (p *Parser) Request(b []byte, r *message.Request) (n int, h Head, err error) {
 	h.Minor = 1
@@ -106,11 +111,21 @@ func (p *Parser) request(b []byte, r *message.Request, h *Head) error {
 	if err := p.fields(b, &f); err != nil {
 		return err
 	}
+	h.FieldBytes = fieldBytes(p.lines)
+	if h.Minor == 0 && p.NoHTTP10 && string(target) != "*" {
+		return ErrVersion
+	}
 	if f.hosts > 1 || !all(f.host, inHost) {
 		return errHost
 	}
 	if h.Body, err = f.body(h.Minor, NoBody); err != nil {
 		return err
+	}
+	if string(method) == "CONNECT" && h.Body != NoBody { // RFC 9110, section 9.3.6
+		if h.Body == InChunks {
+			return errCoding
+		}
+		return errConnectBody
 	}
 	h.Close = f.close || h.Minor == 0 && !f.keepAlive
 	h.Upgrade, h.Continue, h.Connection = f.upgrade, f.expect && h.Minor == 1, f.connection
@@ -121,7 +136,7 @@ func (p *Parser) request(b []byte, r *message.Request, h *Head) error {
 	r.Method = head[from : from+len(method)]
 	from += len(method) + 1
 	r.Fields = p.append(r.Fields[:0], head, func(name string) bool { return name == "host" })
-	r.Scheme, r.Authority, r.Path = "http", "", head[from:from+len(target)]
+	r.Scheme, r.Authority, r.Path = "", "", head[from:from+len(target)]
 	r.NoHost = f.hosts == 0
 	for i := range p.lines {
 		if l := &p.lines[i]; head[l.from:l.colon] == "host" {
@@ -164,7 +179,7 @@ func minor(version []byte) (int, error) {
 func form(r *message.Request) error {
 	switch {
 	case r.Method == "CONNECT":
-		if strings.ContainsAny(r.Path, "/?") {
+		if strings.ContainsAny(r.Path, "/?") || !strings.HasSuffix(r.Path, "]") && strings.IndexByte(r.Path, ':') < 0 || !hasPort(r.Path) {
 			return errForm
 		}
 		r.Authority, r.Path, r.NoHost = r.Path, "", false
@@ -182,6 +197,7 @@ func form(r *message.Request) error {
 	case !ok:
 		return errTarget
 	case strings.EqualFold(scheme, "http"):
+		r.Scheme = "http"
 	case strings.EqualFold(scheme, "https"):
 		r.Scheme = "https"
 	default:
@@ -204,17 +220,12 @@ func form(r *message.Request) error {
 	return nil
 }
 
-// hasPort returns whether what stands behind the host, if there is a colon, is a port or
-// nothing.
+// hasPort returns whether what stands behind the host, if there is a colon, is a port.
 func hasPort(authority string) bool {
 	at := strings.LastIndexByte(authority, ':')
 	if at <= strings.LastIndexByte(authority, ']') {
 		return true
 	}
-	for _, c := range authority[at+1:] {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return true
+	port, err := strconv.ParseUint(authority[at+1:], 10, 16)
+	return err == nil && port <= 65535 && authority[at+1] != '+'
 }

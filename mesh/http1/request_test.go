@@ -20,34 +20,34 @@ func TestRequests(t *testing.T) {
 	}{
 		"smallest": {
 			"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-			message.Request{Method: "GET", Scheme: "http", Authority: "a", Path: "/"},
+			message.Request{Method: "GET", Authority: "a", Path: "/"},
 			http1.Head{Minor: 1}, "",
 		},
 		"fields": {
 			"POST /a?b=%zz;c HTTP/1.1\r\nhOST:\ta:80 \r\nX-A:1\r\nx_b: \xe9 \"2\",\t3 \r\nX-A:\r\nContent-Length: 12\r\n\r\nGET / HTTP/1",
-			message.Request{Method: "POST", Scheme: "http", Authority: "a:80", Path: "/a?b=%zz;c", Fields: message.Fields{
+			message.Request{Method: "POST", Authority: "a:80", Path: "/a?b=%zz;c", Fields: message.Fields{
 				{Name: "x-a", Value: "1"}, {Name: "x_b", Value: "\xe9 \"2\",\t3"}, {Name: "x-a", Value: ""}, {Name: "content-length", Value: "12"}}},
 			http1.Head{Minor: 1, Body: 12}, "GET / HTTP/1",
 		},
 		"chunked": {
 			"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: ChunkeD\r\nConnection: Close , x-y\r\nExpect: 100-Continue\r\n\r\n0\r\n\r\n",
-			message.Request{Method: "PUT", Scheme: "http", Authority: "a", Path: "/", Fields: message.Fields{
+			message.Request{Method: "PUT", Authority: "a", Path: "/", Fields: message.Fields{
 				{Name: "transfer-encoding", Value: "ChunkeD"}, {Name: "connection", Value: "Close , x-y"}, {Name: "expect", Value: "100-Continue"}}},
 			http1.Head{Minor: 1, Body: http1.InChunks, Close: true, Continue: true, Connection: true}, "0\r\n\r\n",
 		},
 		"an empty line before": {
 			"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-			message.Request{Method: "GET", Scheme: "http", Authority: "a", Path: "/"},
+			message.Request{Method: "GET", Authority: "a", Path: "/"},
 			http1.Head{Minor: 1}, "",
 		},
 		"HTTP/1.0": {
 			"GET / HTTP/1.0\r\n\r\n",
-			message.Request{Method: "GET", Scheme: "http", NoHost: true, Path: "/"},
+			message.Request{Method: "GET", NoHost: true, Path: "/"},
 			http1.Head{Close: true}, "",
 		},
 		"HTTP/1.0 that goes on": {
 			"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-			message.Request{Method: "GET", Scheme: "http", NoHost: true, Path: "/", Fields: message.Fields{{Name: "connection", Value: "keep-alive"}}},
+			message.Request{Method: "GET", NoHost: true, Path: "/", Fields: message.Fields{{Name: "connection", Value: "keep-alive"}}},
 			http1.Head{Connection: true}, "",
 		},
 		"absolute form": {
@@ -57,18 +57,18 @@ func TestRequests(t *testing.T) {
 		},
 		"asterisk": {
 			"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-			message.Request{Method: "OPTIONS", Scheme: "http", Authority: "a", Path: "*"},
+			message.Request{Method: "OPTIONS", Authority: "a", Path: "*"},
 			http1.Head{Minor: 1}, "",
 		},
 		"upgrade": {
 			"GET /ws HTTP/1.1\r\nHost: [::1]:80\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n",
-			message.Request{Method: "GET", Scheme: "http", Authority: "[::1]:80", Path: "/ws", Fields: message.Fields{
+			message.Request{Method: "GET", Authority: "[::1]:80", Path: "/ws", Fields: message.Fields{
 				{Name: "connection", Value: "keep-alive, Upgrade"}, {Name: "upgrade", Value: "websocket"}}},
 			http1.Head{Minor: 1, Upgrade: true, Connection: true}, "",
 		},
 		"authority form": {
 			"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n",
-			message.Request{Method: "CONNECT", Scheme: "http", Authority: "a:443"},
+			message.Request{Method: "CONNECT", Authority: "a:443"},
 			http1.Head{Minor: 1}, "",
 		},
 	} {
@@ -78,6 +78,8 @@ func TestRequests(t *testing.T) {
 				n, head, err := p.Request(b, &r)
 				require.NoError(t, err)
 				require.Equal(t, c.rest, string(b[n:]))
+				require.Equal(t, fieldBytes(r.Fields, c.text), head.FieldBytes)
+				head.FieldBytes = 0
 				require.Equal(t, c.head, head)
 				if len(c.want.Fields) == 0 && len(r.Fields) == 0 {
 					r.Fields = nil
@@ -248,4 +250,17 @@ func TestARequestAllocatesItsTextAlone(t *testing.T) {
 			t.Error(n, err)
 		}
 	}), 1.0)
+}
+
+// fieldBytes counts a head's fields, of which Host is in its text alone.
+func fieldBytes(fields message.Fields, text string) (n int) {
+	for _, f := range fields {
+		n += len(f.Name) + len(f.Value) + 3
+	}
+	for line := range strings.SplitSeq(text, "\r\n") {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.EqualFold(name, "host") {
+			n += len("host") + len(strings.Trim(value, " \t")) + 3
+		}
+	}
+	return max(n, 3)
 }

@@ -31,11 +31,12 @@ func (p *Parser) Response(b []byte, method string, r *message.Response) (n int, 
 	if err := p.fields(b, &f); err != nil {
 		return 0, Head{}, err
 	}
+	h.FieldBytes = fieldBytes(p.lines)
 	if h.Body, err = f.body(h.Minor, UntilClose); err != nil {
-		return 0, Head{}, err
+		return 0, h, err
 	}
 	if (r.Status < 200 || r.Status == 204) && (f.chunked || f.hasLength && (f.length > 0 || r.Status < 200)) {
-		return 0, Head{}, errNoContent
+		return 0, h, errNoContent
 	}
 	h.SaysClose = f.close || h.Minor == 0 && !f.keepAlive
 	if r.Status < 200 || r.Status == 204 || r.Status == 304 || method == "HEAD" || method == "CONNECT" && r.Status < 300 {

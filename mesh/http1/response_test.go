@@ -35,6 +35,8 @@ func TestResponses(t *testing.T) {
 		require.NoError(t, err, "%q", text)
 		require.Equal(t, len(text), n, "%q", text)
 		require.Equal(t, c.status, r.Status, "%q", text)
+		require.Equal(t, fieldBytes(r.Fields, ""), head.FieldBytes, "%q", text)
+		head.FieldBytes = 0
 		require.Equal(t, c.head, head, "%q", text)
 	}
 }

@@ -62,10 +62,10 @@ func (s *stream) prepareAnswer(a *attempt) http1.Body {
 	} else {
 		// An Envoy answers by itself, and takes over the status and the fields.
 		a.head.Body, a.head.Close = http1.NoBody, true
-		s.m.counts.Upgrades.Inc()
 		answer := s.ex.Response
-		s.ex.Response = message.Response{}
+		s.ex.Response, s.ex.OwnStatus = message.Response{}, answer.Status
 		s.route.RewriteResponse(&s.ex, s.weighted)
+		s.ex.OwnStatus = 0
 		answer.Fields = append(s.ex.Response.Fields, answer.Fields...)
 		s.ex.Response = answer
 	}
@@ -209,21 +209,27 @@ func (s *stream) breakOff(a *attempt, err error) end {
 	if err == errCut {
 		_, _ = s.client.conn.TryWrite(s.out) // what came before that
 		s.out = s.out[:0]
-		s.m.counts.ResetAfterStart.Inc()
 		s.ex.Details = "upstream_reset_after_response_started{protocol_error}"
 		switch a.failure {
 		case clientGone:
 			s.clientGone()
+			s.drop(a)
+			return closeNow
 		case timedOut:
+			s.countTimeout(a)
 			reply := s.timeout(a.cause)
 			s.ex.Details = reply.Details
 			s.ex.Flags |= reply.Flags
 		case badRequest:
 			s.ex.Details = "http1.codec_error"
 			s.ex.Flags |= message.DownstreamProtocolError
+		case cutOff:
+			s.cluster.Stats.ProtocolError.Inc()
+			fallthrough
 		default:
 			s.ex.Flags |= message.UpstreamProtocolError
 		}
+		s.m.counts.OwnReset.Inc()
 	}
 	s.drop(a)
 	if s.head.Minor == 0 {
@@ -242,6 +248,9 @@ func (s *stream) endAnswer(a *attempt, last bool) end {
 	}
 	whole := s.stopPump(a.conn) && s.complete()
 	conn := a.conn
+	if len(conn.Buffered()) > 0 {
+		s.cluster.Stats.ProtocolError.Inc()
+	}
 	s.release(a)
 	conn.Done(a.head.SaysClose)
 	switch {

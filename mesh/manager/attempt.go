@@ -158,7 +158,6 @@ func (s *stream) admit(a *attempt, conn *upstream.Conn) bool {
 		conn.Put()
 		a.failure = overflow
 		c.Stats.ActiveOverflow.Inc()
-		c.Stats.PendingOverflow.Inc()
 		return false
 	}
 	c.Stats.Requests.Inc()
@@ -237,16 +236,20 @@ func (s *stream) awaitHead(a *attempt) {
 	for {
 		buffered := conn.Buffered()
 		n, head, err := conn.Parser.Response(buffered, s.ex.Request.Method, &s.ex.Response)
+		s.ex.UpstreamHeaderBytesReceived += uint64(head.FieldBytes)
 		if err != nil {
+			s.received(len(buffered))
 			a.failure, a.err = badAnswer, err
 			s.cluster.Stats.ProtocolError.Inc()
 			return
 		}
 		if n > 0 {
-			s.ex.UpstreamHeaderBytesReceived += headerBytes(buffered[:n]) - uint64(len(s.ex.Response.Fields))
 			s.received(n)
 			conn.Take(n)
 			if s.ex.Response.Status < 200 && s.ex.Response.Status != 101 {
+				if !a.informed {
+					s.countStatus(s.ex.Response.Status)
+				}
 				a.informed = true
 				continue // RFC 9110, section 15.2: of no concern to a client that has not asked
 			}
@@ -259,7 +262,9 @@ func (s *stream) awaitHead(a *attempt) {
 		partial := len(buffered) > 0
 		s.fill(a)
 		if a.failure == cutOff && partial {
+			s.received(len(buffered))
 			a.failure = badAnswer
+			s.cluster.Stats.ProtocolError.Inc()
 		}
 		if a.failure != noFailure {
 			return

@@ -30,7 +30,7 @@ func (s *stream) fail(a *attempt) end {
 		reply = s.reset(a)
 	}
 	s.flagRetries()
-	if !s.ownTimeout {
+	if !s.ownTimeout && !a.informed { // as in Envoy
 		s.count(reply.Status)
 	}
 	return s.reply(reply)

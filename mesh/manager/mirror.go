@@ -135,7 +135,6 @@ func (c *shadow) try() (status int) {
 	if !requests.TryAcquire() {
 		conn.Put()
 		counts.ActiveOverflow.Inc()
-		counts.PendingOverflow.Inc()
 		return 503
 	}
 	defer requests.Release()

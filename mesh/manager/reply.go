@@ -48,7 +48,9 @@ func (s *stream) replyTyped(reply *forwarding.Reply, contentType string) end {
 		s.ex.Details = reply.Details
 	}
 	if s.route != nil {
+		s.ex.OwnStatus = reply.Status
 		s.route.RewriteResponse(&s.ex, s.weighted)
+		s.ex.OwnStatus = 0
 		if s.attempt.failure == overflow {
 			s.m.rules.Overloaded(&s.ex)
 		}
@@ -87,7 +89,7 @@ func (s *stream) filterAnswer() {
 
 // redirect answers with the route's redirect.
 func (s *stream) redirect() end {
-	location, status := s.route.Redirect(&s.ex)
+	location, status := s.route.Redirect(&s.ex, s.m.tellOriginals)
 	s.m.counts.Direct.Inc()
 	return s.redirectTo(location, status, "direct_response")
 }
@@ -140,6 +142,8 @@ func (s *stream) startAnswer(framing http1.Body, close bool) (last bool) {
 // proxy does that itself, as it does not leave the wait to the client.
 func (s *stream) sayContinue() bool {
 	s.out = append(s.out, "HTTP/1.1 100 Continue\r\n\r\n"...)
+	s.m.counts.Classes.Inc(100)
+	s.m.listenerCounts.Classes.Inc(100)
 	return s.flush() == nil
 }
 
@@ -180,6 +184,9 @@ func (s *stream) clientGone() {
 	s.ex.Flags |= message.DownstreamConnectionTermination
 	s.ex.Details = "downstream_remote_disconnect"
 	s.m.counts.ClientReset.Inc()
+	if s.ex.Points.FirstSent == 0 { // then it has had none, even if there is one
+		s.ex.Response = message.Response{Fields: s.ex.Response.Fields[:0]}
+	}
 }
 
 // wall returns the time of day.

@@ -15,7 +15,6 @@ func (s *stream) report(a *attempt) {
 	if a.host == nil {
 		return
 	}
-	counts := s.cluster.Stats
 	h := a.host
 	if a.conn != nil || a.sent {
 		h.Report(cluster.Connected)
@@ -33,29 +32,33 @@ func (s *stream) report(a *attempt) {
 	case cutOff, badAnswer:
 		h.Report(cluster.ConnectFailed)
 		h.Stats.Failed.Inc()
-		counts.ReceivedReset.Inc()
 	case timedOut:
-		switch a.cause {
-		case totalTimeout:
-			counts.Timeout.Inc()
-		case perTryTimeout:
-			counts.PerTryTimeout.Inc()
-		case tryIdleTimeout:
-			counts.PerTryIdle.Inc()
-		case upstreamTimeout:
-			counts.MaxDuration.Inc()
-		default:
+		if !s.countTimeout(a) {
 			return
 		}
 		h.Report(cluster.TimedOut)
 		h.Stats.TimedOut.Inc()
 		h.Stats.Failed.Inc()
-		counts.SentReset.Inc()
-	case clientGone:
-		if a.sent {
-			counts.SentReset.Inc()
-		}
 	}
+}
+
+// countTimeout counts the timeout that an attempt has come to, and returns whether the host is to
+// blame.
+func (s *stream) countTimeout(a *attempt) bool {
+	counts := s.cluster.Stats
+	switch a.cause {
+	case totalTimeout:
+		counts.Timeout.Inc()
+	case perTryTimeout:
+		counts.PerTryTimeout.Inc()
+	case tryIdleTimeout:
+		counts.PerTryIdle.Inc()
+	case upstreamTimeout:
+		counts.MaxDuration.Inc()
+	default:
+		return false
+	}
+	return true
 }
 
 // outcome returns the status that an answer stands for: of gRPC, it is in grpc-status.
@@ -100,11 +103,16 @@ func httpStatus(code string) int {
 
 // count counts the answer that a client of the cluster gets.
 func (s *stream) count(status int) {
+	if s.attempt.answered {
+		s.cluster.Stats.Time.Record(uint64(s.now().Milliseconds()))
+	}
+	s.countStatus(status)
+}
+
+// countStatus counts a status, which may be that of a 1xx.
+func (s *stream) countStatus(status int) {
 	c := s.cluster.Stats
 	c.Answers.Inc(status)
-	if s.attempt.answered {
-		c.Time.Record(uint64(s.now().Milliseconds()))
-	}
 	if s.state.Internal {
 		c.InternalAnswers.Inc(status)
 	} else {

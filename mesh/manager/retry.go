@@ -48,7 +48,7 @@ func (s *stream) judge(a *attempt) judgement {
 	r := &s.retries
 	r.end()
 	r.judged = final
-	if r.asked.On == 0 || !s.repeatable(false) {
+	if r.asked.On == 0 || a.informed || !s.repeatable(false) {
 		return final
 	}
 	counts := s.cluster.Stats
@@ -93,7 +93,7 @@ func (r *retries) wants(a *attempt, response *message.Response) bool {
 	case cutOff, badAnswer:
 		return on&onReset != 0 || on&config.RetryResetBeforeRequest != 0 && !a.sent
 	case timedOut:
-		return (a.cause == perTryTimeout || a.cause == tryIdleTimeout) &&
+		return (a.cause == perTryTimeout || a.cause == tryIdleTimeout || a.cause == upstreamTimeout) &&
 			on&onReset != 0
 	}
 	return false
@@ -182,7 +182,7 @@ func resetAfter(h config.ResetHeader, response *message.Response, now time.Time)
 		return 0, false
 	}
 	n, err := strconv.ParseInt(value, 10, 32)
-	if err != nil || n < 0 {
+	if err != nil || n <= 0 {
 		return 0, false
 	}
 	if h.UnixTime {

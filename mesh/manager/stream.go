@@ -114,11 +114,12 @@ func (s *stream) handle() end {
 	if end, ok := s.receive(); !ok {
 		return end
 	}
-	if s.head.Continue && !s.sayContinue() {
+	m := s.m
+	refusal := m.rules.Check(&s.ex, s.head, &s.state)
+	if s.head.Continue && (refusal == nil || refusal.Flags == 0) && !s.sayContinue() {
 		return closeNow
 	}
-	m := s.m
-	if refusal := m.rules.Check(&s.ex, s.head, &s.state); refusal != nil {
+	if refusal != nil {
 		if refusal == forwarding.RefusedPath {
 			m.counts.NonRelativePath.Inc()
 		}
@@ -144,7 +145,13 @@ func (s *stream) handle() end {
 	}
 	if s.route != nil && !m.rules.UpgradeAllowed(&s.state, cmp.Or(s.forward, noForward)) {
 		m.counts.UpgradesRefused.Inc()
+		if s.forward == nil {
+			s.route = nil // whose mutations are for what it answers itself
+		}
 		return s.reply(forwarding.RefusedUpgrade)
+	}
+	if s.state.Upgrade != "" && s.route != nil {
+		m.counts.Upgrades.Inc()
 	}
 	if m.filters != nil {
 		if end, ok := s.filter(); !ok {

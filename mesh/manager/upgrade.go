@@ -16,7 +16,6 @@ func (s *stream) tunnel(a *attempt) end {
 		return s.breakOff(a, err)
 	}
 	counts := s.m.counts
-	counts.Upgrades.Inc()
 	counts.ActiveUpgrades.Inc()
 	defer counts.ActiveUpgrades.Dec()
 	t := &tunnel{s: s}

@@ -48,7 +48,8 @@ type Exchange struct {
 	UpstreamProto string  // "HTTP/1.1", "" if there was none
 	UpstreamConn  uint64  // ID of the connection, 0 if there was none
 
-	Local *LocalReply // what the proxy itself answers with; nil if an upstream has
+	OwnStatus int         // of an answer of the proxy's own while its fields are made, before Response has it; else 0
+	Local     *LocalReply // what the proxy itself answers with; nil if an upstream has
 }
 
 // A LocalReply is what is behind an answer that no upstream has given.

@@ -8,7 +8,7 @@ package message
 // and HTTP/2 in pseudo-headers, stands in fields of its own, and not in Fields.
 type Request struct {
 	Method    string
-	Scheme    string // "http" or "https"
+	Scheme    string // "http" or "https"; "" until it is known
 	Authority string // the host, with the port if one was given; may be empty
 	NoHost    bool   // no host was given, not even an empty one
 	Path      string // with the query, as it was sent: "/a?b", or "*"

@@ -51,7 +51,7 @@ static_resources:
 		case r == nil:
 			fmt.Println(path, "-> 404")
 		case r.Config.Redirect != nil:
-			location, status := r.Redirect(ex)
+			location, status := r.Redirect(ex, true)
 			fmt.Println(path, "->", status, location)
 		default:
 			cluster, weighted := r.Cluster(ex, random)

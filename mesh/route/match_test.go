@@ -93,7 +93,7 @@ func TestRequireTLS(t *testing.T) {
 		require.NotNil(t, r)
 		require.Equal(t, c.want, r.Config.Redirect != nil, c)
 		if c.want {
-			location, status := r.Redirect(ex)
+			location, status := r.Redirect(ex, true)
 			assert.Equal(t, "https://"+c.host+"/a?b", location)
 			assert.Equal(t, 301, status)
 		}

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -90,6 +91,7 @@ func assertRecorded(t *testing.T, l *listener, c *recorded) bool {
 		return assertPath(t, l.rules, c)
 	}
 	ex := received(t, c)
+	ex.Request.Scheme = cmp.Or(ex.Request.Scheme, "http") // as the connection manager has it
 	if c.On == "tlsremote" || strings.Contains(c.Request, "x-forwarded-for: 127.5.0.1\r\n") {
 		ex.Request.Fields.Remove("x-envoy-internal")
 		// Only one of the two listeners looks at x-forwarded-for, which has to be a single address
@@ -106,7 +108,7 @@ func assertRecorded(t *testing.T, l *listener, c *recorded) bool {
 	ex.VirtualHost, ex.Route = host.Config.Name, route.Config.Name
 	switch {
 	case route.Config.Redirect != nil:
-		location, status := route.Redirect(ex)
+		location, status := route.Redirect(ex, true)
 		if c.Head == "" {
 			return assert.Equal(t, c.Got, location) && assert.Equal(t, c.Status, status)
 		}

@@ -24,13 +24,13 @@ func newRedirect(c *config.Redirect) redirect {
 
 // Redirect returns where a route with a redirect sends a request, and the status to say so with. A
 // rewrite of the path is made in the request, with x-envoy-original-path, for those who log it.
-func (r *Route) Redirect(ex *message.Exchange) (location string, status int) {
+func (r *Route) Redirect(ex *message.Exchange, originals bool) (location string, status int) {
 	request := &ex.Request
 	c := r.Config.Redirect
 	if r.requireHTTPS {
 		return "https://" + request.Authority + request.Path, c.Status
 	}
-	r.rewritePath(request, c.PrefixRewrite, true)
+	r.rewritePath(request, c.PrefixRewrite, originals)
 
 	scheme := request.Scheme
 	switch {

@@ -206,6 +206,9 @@ func (r *Route) RateLimit(w *Weighted) *config.LocalRateLimit {
 func IsGRPC(ex *message.Exchange) bool { return isGRPC(&ex.Request) }
 
 func isGRPC(r *message.Request) bool {
+	if r.Method == "CONNECT" {
+		return false
+	}
 	kind, _ := r.Fields.Get("content-type")
 	after, ok := strings.CutPrefix(kind, "application/grpc")
 	return ok && (after == "" || after[0] == '+')

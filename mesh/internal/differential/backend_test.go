@@ -149,6 +149,14 @@ func (b *backends) serve(name string, c net.Conn) {
 	}
 }
 
+// reserve keeps a place for a request among those that are seen in a case.
+func (b *backends) reserve() (x *exchange, at int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.seen = append(b.seen, sighting{})
+	return b.current, len(b.seen) - 1
+}
+
 // one serves a request and tells whether the connection goes on.
 func (b *backends) one(name string, c net.Conn, r *bufio.Reader) bool {
 	b.mu.Lock()
@@ -157,6 +165,7 @@ func (b *backends) one(name string, c net.Conn, r *bufio.Reader) bool {
 	s := sighting{backend: name}
 	var err error
 	s.request.head, err = readHead(r)
+	x, at := b.reserve() // as the next may be here before this one is done
 	plan := b.plan(name)
 	goOn := true
 	if plan.early && err == nil {
@@ -171,7 +180,11 @@ func (b *backends) one(name string, c net.Conn, r *bufio.Reader) bool {
 	s.aborted = err != nil
 	b.mu.Lock()
 	b.busy--
-	b.seen = append(b.seen, s)
+	if b.current == x {
+		b.seen[at] = s
+	} else {
+		b.seen = append(b.seen, s)
+	}
 	b.changed.Broadcast()
 	b.mu.Unlock()
 	if goOn && len(plan.acts) > 0 && bytes.HasPrefix(plan.acts[0].send, []byte("HTTP/1.1 101")) {
