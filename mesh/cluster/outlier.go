@@ -224,6 +224,9 @@ func (d *outlier) eject(m *monitor, r reason) bool {
 	if m.multiple*d.config.BaseEjection < d.maxEjection()+d.config.BaseEjection {
 		m.multiple++
 	}
+	if p, ok := m.host.Pool.(interface{ CloseIdle() }); ok {
+		p.CloseIdle()
+	}
 	d.cluster.set.log(d.cluster, m.host, "is ejected by outlier detection")
 	return m.host.mark(FailedOutlierCheck, 0)
 }

@@ -28,6 +28,7 @@ func (b *builder) http(p *place, m *hcmv3.HttpConnectionManager) *HTTP {
 		StreamIdleTimeout:     durationOr(m.GetStreamIdleTimeout(), 5*time.Minute),
 		RequestTimeout:        m.GetRequestTimeout().AsDuration(),
 		RequestHeadersTimeout: m.GetRequestHeadersTimeout().AsDuration(),
+		DrainTimeout:          durationOr(m.GetDrainTimeout(), 5*time.Second),
 		DelayedCloseTimeout:   durationOr(m.GetDelayedCloseTimeout(), time.Second),
 		MaxRequestHeadersKB:   uint32Or(m.GetMaxRequestHeadersKb(), 60),
 		StreamErrorOnInvalid:  m.GetStreamErrorOnInvalidHttpMessage().GetValue(),

@@ -81,6 +81,7 @@ type HTTP struct {
 	RequestTimeout           time.Duration // until the request has been received whole, 0: none
 	RequestHeadersTimeout    time.Duration // 0: none
 	MaxStreamDuration        time.Duration // 0: none
+	DrainTimeout             time.Duration // how long a connection that is to end has for one more request; 5 s by default
 	DelayedCloseTimeout      time.Duration // 1 s by default, 0: no delay
 
 	MaxRequestHeadersKB    uint32 // 60 by default

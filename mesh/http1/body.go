@@ -30,6 +30,20 @@ func (d *Decoder) Next(b []byte) (data []byte, n int, end bool, err error) {
 	return b[:n], n, d.left == 0, nil
 }
 
+// Available returns how much of what is in b Next would return as data, all in all, up to the end
+// of the body or an error.
+func (d Decoder) Available(b []byte) (n int) {
+	for len(b) > 0 {
+		data, taken, end, err := d.Next(b)
+		n += len(data)
+		if end || err != nil || taken == 0 {
+			break
+		}
+		b = b[taken:]
+	}
+	return n
+}
+
 // Closed says that the connection has ended: it returns whether the body has, too. If not,
 // it has been cut off.
 func (d *Decoder) Closed() bool { return d.left == UntilClose || d.left == NoBody }

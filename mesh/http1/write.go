@@ -120,9 +120,14 @@ func appendFields(b []byte, fields message.Fields) []byte {
 
 // AppendChunk appends a chunk; data must not be empty, as that would be the end.
 func AppendChunk(b, data []byte) []byte {
-	b = strconv.AppendUint(b, uint64(len(data)), 16)
-	b = append(b, "\r\n"...)
+	b = AppendChunkSize(b, len(data))
 	b = append(b, data...)
+	return append(b, "\r\n"...)
+}
+
+// AppendChunkSize appends the first line of a chunk. So much data, and a CRLF, have to follow.
+func AppendChunkSize(b []byte, n int) []byte {
+	b = strconv.AppendUint(b, uint64(n), 16)
 	return append(b, "\r\n"...)
 }
 

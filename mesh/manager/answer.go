@@ -127,8 +127,10 @@ func (s *stream) pass(a *attempt) error {
 	return err
 }
 
-// takeAnswer takes what there is of an answer's body, and returns whether that is its end.
+// takeAnswer takes what there is of an answer's body, and returns whether that is its end. In chunks,
+// it becomes one, as in Envoy.
 func (s *stream) takeAnswer(a *attempt, decoder *http1.Decoder, chunked bool) (end bool, err error) {
+	left := 0 // of the chunk
 	for {
 		buffered := a.conn.Buffered()
 		if len(buffered) == 0 {
@@ -142,10 +144,13 @@ func (s *stream) takeAnswer(a *attempt, decoder *http1.Decoder, chunked bool) (e
 		}
 		if len(data) > 0 {
 			s.ex.BytesSent += uint64(len(data))
-			if chunked {
-				s.out = http1.AppendChunk(s.out, data)
-			} else {
-				s.out = append(s.out, data...)
+			if chunked && left == 0 {
+				left = len(data) + decoder.Available(buffered[n:])
+				s.out = http1.AppendChunkSize(s.out, left)
+			}
+			s.out = append(s.out, data...)
+			if left -= len(data); chunked && left == 0 {
+				s.out = append(s.out, "\r\n"...)
 			}
 		}
 		s.received(n)

@@ -164,6 +164,9 @@ func (s *stream) admit(a *attempt, conn *upstream.Conn) bool {
 	c.Stats.ActiveRequests.Inc()
 	a.host.Stats.Requests.Inc()
 	a.host.Stats.ActiveRequests.Inc()
+	if s.routeCounts != nil {
+		s.routeCounts.Requests.Inc()
+	}
 	return true
 }
 

@@ -39,6 +39,7 @@ func (b *requestBody) repeatable() bool { return b.received == 0 || b.keeping }
 // take takes off the client's buffer what there is of the body, and appends it to out as
 // it goes upstream. An error is an [*http1.Error].
 func (b *requestBody) take(conn *http1.Conn, out []byte) ([]byte, error) {
+	left := 0 // of a chunk: all that there is becomes one, as in Envoy
 	for !b.ended {
 		buffered := conn.Buffered()
 		if len(buffered) == 0 {
@@ -49,7 +50,14 @@ func (b *requestBody) take(conn *http1.Conn, out []byte) ([]byte, error) {
 			return out, err
 		}
 		if len(data) > 0 {
-			out = b.appendFramed(out, data)
+			if b.framing == http1.InChunks && left == 0 {
+				left = len(data) + b.decoder.Available(buffered[n:])
+				out = http1.AppendChunkSize(out, left)
+			}
+			out = append(out, data...)
+			if left -= len(data); b.framing == http1.InChunks && left == 0 {
+				out = append(out, "\r\n"...)
+			}
 			b.received += uint64(len(data))
 			b.remember(data)
 		}

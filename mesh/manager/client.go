@@ -18,6 +18,7 @@ type client struct {
 	info     message.Connection
 	opened   time.Time
 	requests uint32
+	expired  bool                       // it has been idle for too long, or is too old
 	gone     func() bool                // whether it has hung up
 	own      map[ownPool]*upstream.Pool // whose connections are for this client alone
 	buckets  filter.Connection          // of rate limits by connection
@@ -29,7 +30,6 @@ func (c *client) serve() {
 		if err := c.wait(); err != nil {
 			if err == os.ErrDeadlineExceeded {
 				c.m.counts.DestroyedLocal.Inc()
-				c.m.counts.ConnectionIdle.Inc()
 			} else {
 				c.m.counts.DestroyedRemote.Inc()
 			}
@@ -38,8 +38,11 @@ func (c *client) serve() {
 		}
 		switch c.exchange() {
 		case closeGently:
-			c.m.counts.DestroyedLocal.Inc()
-			c.linger()
+			if c.linger() {
+				c.m.counts.DestroyedRemote.Inc()
+			} else {
+				c.m.counts.DestroyedLocal.Inc()
+			}
 			c.conn.Close()
 			return
 		case closeNow:
@@ -54,7 +57,8 @@ func (c *client) serve() {
 	}
 }
 
-// wait waits for the first bytes of a request.
+// wait waits for the first bytes of a request. A connection that has been idle for too long, or that is
+// too old, has the time of a drain for one more; but not if it never had any.
 func (c *client) wait() error {
 	c.skipEmptyLines()
 	if len(c.conn.Buffered()) > 0 {
@@ -62,17 +66,25 @@ func (c *client) wait() error {
 	}
 	c.conn.Rest()
 	var until time.Time
-	cfg := c.m.config
+	cfg, expired := c.m.config, &c.m.counts.ConnectionIdle
 	if cfg.IdleTimeout > 0 {
 		until = time.Now().Add(cfg.IdleTimeout)
 	}
 	if cfg.MaxConnectionDuration > 0 {
 		if end := c.opened.Add(cfg.MaxConnectionDuration); until.IsZero() || end.Before(until) {
-			until = end
+			until, expired = end, &c.m.counts.ConnectionAge
 		}
 	}
 	for {
-		if err := c.conn.Fill(until); err != nil {
+		err := c.conn.Fill(until)
+		if err == os.ErrDeadlineExceeded && !c.expired {
+			expired.Inc()
+			if c.expired = true; c.requests > 0 {
+				until = time.Now().Add(cfg.DrainTimeout)
+				continue
+			}
+		}
+		if err != nil {
 			return err
 		}
 		if c.skipEmptyLines(); len(c.conn.Buffered()) > 0 {
@@ -92,29 +104,35 @@ func (c *client) skipEmptyLines() {
 // lastRequest returns whether no request is to follow the present one.
 func (c *client) lastRequest() bool {
 	cfg := c.m.config
-	return c.m.draining.Load() ||
-		cfg.MaxRequestsPerConnection > 0 && c.requests >= cfg.MaxRequestsPerConnection ||
+	if cfg.MaxRequestsPerConnection > 0 && c.requests >= cfg.MaxRequestsPerConnection {
+		c.m.counts.ConnectionFull.Inc()
+		return true
+	}
+	return c.expired || c.m.draining.Load() ||
 		cfg.MaxConnectionDuration > 0 && time.Since(c.opened) >= cfg.MaxConnectionDuration
 }
 
 // linger lets a client read the answer that the connection ends with. What it may still
 // send is thrown away for a while: if it arrived at a closed socket, the system would reset
-// the connection, and the answer could be lost on its way (RFC 9112, section 9.6).
-func (c *client) linger() {
+// the connection, and the answer could be lost on its way (RFC 9112, section 9.6). It
+// returns whether the client has closed the connection.
+func (c *client) linger() (closed bool) {
 	half, ok := c.conn.Conn.(interface{ CloseWrite() error })
 	patience := c.m.config.DelayedCloseTimeout
 	if !ok || patience == 0 || half.CloseWrite() != nil {
-		return
+		return false
 	}
 	until := time.Now().Add(patience)
 	c.conn.Take(len(c.conn.Buffered()))
 	c.conn.Rest()
 	for time.Now().Before(until) {
-		if c.conn.Fill(until) != nil {
-			return
+		if err := c.conn.Fill(until); err != nil && err != os.ErrDeadlineExceeded {
+			return true
 		}
 		c.conn.Take(len(c.conn.Buffered()))
 	}
+	c.m.counts.DelayedClose.Inc()
+	return false
 }
 
 // An end is what becomes of a connection after an exchange.

@@ -66,6 +66,7 @@ type Manager struct {
 	log      accesslog.Log
 	logger   *slog.Logger
 
+	routeCounts    map[*config.Route]*routeCounts // of those that have some
 	counts         *counts
 	listenerCounts *listenerCounts
 
@@ -87,6 +88,7 @@ func New(o Options) *Manager {
 		clusters:       o.Clusters,
 		log:            o.Log,
 		logger:         o.Logger,
+		routeCounts:    countRoutes(o.Stats, h.Routes),
 		counts:         stats.Group[counts](scope),
 		listenerCounts: stats.Group[listenerCounts](o.Stats.Listener(o.Address).HTTP(h.StatPrefix)),
 		limits:         http1.Limits{Bytes: int(h.MaxRequestHeadersKB) << 10, Fields: int(h.MaxHeaders)},

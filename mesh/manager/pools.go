@@ -49,12 +49,21 @@ func (p *pools) Close() error {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
+	p.each((*upstream.Pool).Close)
+	return nil
+}
+
+// CloseIdle closes the connections that carry no request.
+func (p *pools) CloseIdle() {
+	p.each(func(pool *upstream.Pool) error { pool.CloseIdle(); return nil })
+}
+
+func (p *pools) each(f func(*upstream.Pool) error) {
 	for i := range p.byPriority {
 		if pool := p.byPriority[i].Load(); pool != nil {
-			pool.Close()
+			_ = f(pool)
 		}
 	}
-	return nil
 }
 
 // NewPools makes what a [Manager] keeps for a host: give it to [cluster.New] as NewPool.

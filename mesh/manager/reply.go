@@ -30,6 +30,10 @@ func (s *stream) refuseCodec(err error) end {
 	if bad.Details == "missing_host_header" || bad.Details == "path_normalization_failed" {
 		// What an Envoy's codec lets through, and the connection manager refuses.
 		reply.Body, reply.Flags = "", 0
+		s.requestComplete()
+		if bad.Details == badPath.Details {
+			s.m.counts.BadPath.Inc()
+		}
 		s.state.GRPC = route.IsGRPC(&s.ex)
 	} else {
 		s.m.counts.ProtocolError.Inc()

@@ -49,6 +49,9 @@ func (s *stream) countTimeout(a *attempt) bool {
 	switch a.cause {
 	case totalTimeout:
 		counts.Timeout.Inc()
+		if s.routeCounts != nil {
+			s.routeCounts.Timeout.Inc()
+		}
 	case perTryTimeout:
 		counts.PerTryTimeout.Inc()
 	case tryIdleTimeout:
@@ -103,8 +106,11 @@ func httpStatus(code string) int {
 
 // count counts the answer that a client of the cluster gets.
 func (s *stream) count(status int) {
-	if s.attempt.answered {
-		s.cluster.Stats.Time.Record(uint64(s.now().Milliseconds()))
+	if took := uint64(s.now().Milliseconds()); s.attempt.answered {
+		s.cluster.Stats.Time.Record(took)
+		if s.routeCounts != nil {
+			s.routeCounts.Time.Record(took)
+		}
 	}
 	s.countStatus(status)
 }
@@ -113,6 +119,9 @@ func (s *stream) count(status int) {
 func (s *stream) countStatus(status int) {
 	c := s.cluster.Stats
 	c.Answers.Inc(status)
+	if s.routeCounts != nil {
+		s.routeCounts.Answers.Inc(status)
+	}
 	if s.state.Internal {
 		c.InternalAnswers.Inc(status)
 	} else {

@@ -51,18 +51,24 @@ func (s *stream) judge(a *attempt) judgement {
 	if r.asked.On == 0 || a.informed || !s.repeatable(false) {
 		return final
 	}
-	counts := s.cluster.Stats
+	counts, onRoute := s.cluster.Stats, s.routeCounts
+	if onRoute == nil {
+		onRoute = noRouteCounts
+	}
 	switch {
 	case !r.wants(a, &s.ex.Response):
 		if r.made > 0 && a.failure == noFailure {
 			counts.RetrySuccess.Inc()
+			onRoute.RetrySuccess.Inc()
 		}
 	case r.left == 0:
 		r.judged = exceeded
 		counts.RetryLimit.Inc()
+		onRoute.RetryLimit.Inc()
 	case !r.breaker.TryAcquire():
 		r.judged = refused
 		counts.RetryOverflow.Inc()
+		onRoute.RetryOverflow.Inc()
 	case !s.repeatable(true): // too much of it has come meanwhile
 		r.breaker.Release()
 	default:
@@ -70,6 +76,7 @@ func (s *stream) judge(a *attempt) judgement {
 		r.left--
 		r.made++
 		counts.Retries.Inc()
+		onRoute.Retries.Inc()
 	}
 	return r.judged
 }

@@ -31,20 +31,21 @@ type stream struct {
 	pump     *pump
 	random   uint64
 
-	route      *route.Route // nil: none has been chosen
-	forward    *config.Forward
-	weighted   *route.Weighted
-	cluster    *cluster.Cluster // nil: none has been chosen
-	planned    forwarding.Plan
-	need       cluster.Need
-	attempt    attempt // the last one
-	retries    retries
-	cookies    []string // that the answer sets
-	shadows    []*shadow
-	granted    bool // an upgrade
-	counted    bool // among the active requests
-	ownTimeout bool // it is the connection manager's, of which a route's cluster knows nothing
-	early      bool // what is answered was found out before the body was read
+	route       *route.Route // nil: none has been chosen
+	routeCounts *routeCounts // nil: it has none
+	forward     *config.Forward
+	weighted    *route.Weighted
+	cluster     *cluster.Cluster // nil: none has been chosen
+	planned     forwarding.Plan
+	need        cluster.Need
+	attempt     attempt // the last one
+	retries     retries
+	cookies     []string // that the answer sets
+	shadows     []*shadow
+	granted     bool // an upgrade
+	counted     bool // among the active requests
+	ownTimeout  bool // it is the connection manager's, of which a route's cluster knows nothing
+	early       bool // what is answered was found out before the body was read
 
 	limits       limits
 	active       atomic.Int64 // when something has last moved, since ex.Start
@@ -105,7 +106,7 @@ func (s *stream) serve(c *client) end {
 	if end != keepAlive && s.ex.Flags&message.DownstreamConnectionTermination != 0 {
 		end = hungUp
 	}
-	s.finish()
+	s.finish(end)
 	return end
 }
 
@@ -141,6 +142,9 @@ func (s *stream) handle() end {
 	}
 	if s.route != nil {
 		s.ex.Route = s.route.Config.Name
+		if len(m.routeCounts) > 0 {
+			s.routeCounts = m.routeCounts[s.route.Config]
+		}
 		s.chooseCluster()
 	}
 	if s.route != nil && !m.rules.UpgradeAllowed(&s.state, cmp.Or(s.forward, noForward)) {
@@ -242,12 +246,17 @@ func (s *stream) discardBody() (end, bool) {
 }
 
 // finish counts the exchange, and logs it.
-func (s *stream) finish() {
+func (s *stream) finish(end end) {
 	m := s.m
 	s.ex.Points.End = s.now()
 	m.counts.ActiveRequests.Dec()
 	s.counted = false
-	if status := s.ex.Response.Status; status != 0 {
+	if end == closeGently && !s.complete() {
+		m.counts.ClientReset.Inc() // the rest of the request is not for anybody
+	}
+	if s.filtered != nil && s.filtered.AfterBody {
+		m.counts.HealthChecks.Inc()
+	} else if status := s.ex.Response.Status; status != 0 {
 		m.counts.Classes.Inc(status)
 		m.listenerCounts.Classes.Inc(status)
 	}

@@ -46,6 +46,8 @@ func (s *stream) tunnel(a *attempt) end {
 	case byClient:
 		s.clientGone()
 	case byUpstream:
+		s.m.counts.OwnReset.Inc()
+		s.m.counts.EarlyAnswers.Inc()
 		s.ex.Flags |= message.UpstreamConnectionTermination
 		s.ex.Details = "upstream_reset_after_response_started{connection_termination}"
 	case byIdleness:

@@ -178,6 +178,9 @@ func (b *backends) one(name string, c net.Conn, r *bufio.Reader) bool {
 		goOn = act1(c, r, plan.acts)
 	}
 	s.aborted = err != nil
+	if !goOn || s.aborted {
+		c.Close() // before the next case can begin
+	}
 	b.mu.Lock()
 	b.busy--
 	if b.current == x {
