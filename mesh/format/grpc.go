@@ -56,7 +56,7 @@ func grpcStatusValue(param string) (value, error) {
 // no call.
 func grpcStatus(ex *message.Exchange) (int64, bool) {
 	kind, _ := ex.Request.Fields.Get("content-type")
-	if after, ok := strings.CutPrefix(kind, "application/grpc"); !ok || after != "" && after[0] != '+' {
+	if after, ok := strings.CutPrefix(kind, "application/grpc"); !ok || ex.Request.Method == "CONNECT" || after != "" && after[0] != '+' {
 		return 0, false
 	}
 	s, _ := ex.Response.Trailers.Get("grpc-status")

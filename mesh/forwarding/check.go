@@ -117,6 +117,8 @@ func connection(q *message.Request, upgrade bool, s *State) *Refusal {
 		case name[0] == ':' || equal(name, "x-forwarded-for") || equal(name, "x-forwarded-host") || equal(name, "x-forwarded-proto"):
 			return refusedConnection
 		case equal(name, "host"):
+			q.Authority, q.NoHost = "", true
+			q.Fields.Remove("connection")
 			return refusedHost
 		case equal(name, "te"):
 			if te, ok := q.Fields.Get("te"); ok && len(te) >= maxTE {

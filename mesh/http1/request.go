@@ -112,14 +112,15 @@ func (p *Parser) request(b []byte, r *message.Request, h *Head) error {
 		return err
 	}
 	h.FieldBytes = fieldBytes(p.lines)
-	if h.Minor == 0 && p.NoHTTP10 && string(target) != "*" {
-		return ErrVersion
-	}
-	if f.hosts > 1 || !all(f.host, inHost) {
-		return errHost
-	}
-	if h.Body, err = f.body(h.Minor, NoBody); err != nil {
+	refused := h.Minor == 0 && p.NoHTTP10 && string(target) != "*"
+	if h.Body, err = f.body(h.Minor, NoBody); err != nil && !(refused && err == errCodingIn10) {
 		return err
+	}
+	switch {
+	case refused:
+		return ErrVersion
+	case f.hosts > 1 || !all(f.host, inHost):
+		return errHost
 	}
 	if string(method) == "CONNECT" && h.Body != NoBody { // RFC 9110, section 9.3.6
 		if h.Body == InChunks {
@@ -150,6 +151,9 @@ func (p *Parser) request(b []byte, r *message.Request, h *Head) error {
 		return errFragment
 	}
 	if err := form(r); err != nil {
+		if err == errTarget {
+			h.FieldBytes = 0 // Envoy reads no further than that
+		}
 		*r = message.Request{Fields: r.Fields[:0]}
 		return err
 	}
@@ -183,6 +187,7 @@ func form(r *message.Request) error {
 			return errForm
 		}
 		r.Authority, r.Path, r.NoHost = r.Path, "", false
+		r.Fields.Remove("content-length") // it is 0
 		return nil
 	case r.Path[0] == '/':
 		return nil

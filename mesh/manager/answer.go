@@ -153,7 +153,6 @@ func (s *stream) takeAnswer(a *attempt, decoder *http1.Decoder, chunked bool) (e
 				s.out = append(s.out, "\r\n"...)
 			}
 		}
-		s.received(n)
 		a.conn.Take(n)
 		if end {
 			if chunked {
@@ -235,6 +234,7 @@ func (s *stream) breakOff(a *attempt, err error) end {
 			s.ex.Flags |= message.UpstreamProtocolError
 		}
 		s.m.counts.OwnReset.Inc()
+		s.m.counts.ClientReset.Inc()
 	}
 	s.drop(a)
 	if s.head.Minor == 0 {

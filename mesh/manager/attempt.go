@@ -91,7 +91,7 @@ func (s *stream) pick() *cluster.Host {
 // compose writes the request down, with what there is of its body, in s.up.
 func (s *stream) compose(a *attempt) bool {
 	s.up = http1.AppendRequest(s.up[:0], &s.ex.Request, s.body.framing)
-	s.headSize = len(s.up)
+	s.upHead = len(s.up)
 	s.up = s.body.appendKept(s.up)
 	if !s.body.ended && s.state.Upgrade == "" {
 		s.up, a.err = s.body.take(s.client.conn, s.up)
@@ -187,7 +187,7 @@ func (s *stream) send(a *attempt) {
 	if s.write(a, a.conn.Conn, s.up); a.failure != noFailure {
 		return
 	}
-	s.ex.UpstreamHeaderBytesSent += headerBytes(s.up[:s.headSize])
+	s.ex.UpstreamHeaderBytesSent += headerBytes(s.up[:s.upHead])
 	s.ex.UpstreamBytesSent += uint64(len(s.up))
 	s.cluster.Stats.Sent.Add(uint64(len(s.up)))
 	s.ex.Points.UpstreamSent = s.now()
@@ -241,13 +241,11 @@ func (s *stream) awaitHead(a *attempt) {
 		n, head, err := conn.Parser.Response(buffered, s.ex.Request.Method, &s.ex.Response)
 		s.ex.UpstreamHeaderBytesReceived += uint64(head.FieldBytes)
 		if err != nil {
-			s.received(len(buffered))
 			a.failure, a.err = badAnswer, err
 			s.cluster.Stats.ProtocolError.Inc()
 			return
 		}
 		if n > 0 {
-			s.received(n)
 			conn.Take(n)
 			if s.ex.Response.Status < 200 && s.ex.Response.Status != 101 {
 				if !a.informed {
@@ -265,7 +263,6 @@ func (s *stream) awaitHead(a *attempt) {
 		partial := len(buffered) > 0
 		s.fill(a)
 		if a.failure == cutOff && partial {
-			s.received(len(buffered))
 			a.failure = badAnswer
 			s.cluster.Stats.ProtocolError.Inc()
 		}
@@ -295,8 +292,10 @@ func (s *stream) fill(a *attempt) {
 		if why != never && until.Before(wake) {
 			wake = until
 		}
+		before := len(a.conn.Buffered())
 		switch err := a.conn.Fill(wake); {
 		case err == nil:
+			s.received(len(a.conn.Buffered()) - before)
 			s.touch()
 			if s.ex.Points.UpstreamFirstRead == 0 {
 				s.ex.Points.UpstreamFirstRead = s.now()

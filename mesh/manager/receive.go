@@ -16,10 +16,12 @@ func (s *stream) receive() (end, bool) {
 		n, head, err := conn.Parser.Request(buffered, &s.ex.Request)
 		switch {
 		case err != nil:
-			s.ex.WireBytesReceived, s.ex.HeaderBytesReceived = uint64(len(buffered)), uint64(head.FieldBytes)
+			s.headSize = uint64(len(buffered))
+			s.ex.WireBytesReceived, s.ex.HeaderBytesReceived = s.headSize, uint64(head.FieldBytes)
 			return s.refuseCodec(err), false
 		case n > 0:
-			s.ex.HeaderBytesReceived, s.ex.WireBytesReceived = uint64(head.FieldBytes), uint64(n)
+			s.ex.HeaderBytesReceived, s.ex.WireBytesReceived = uint64(head.FieldBytes), uint64(len(buffered))
+			s.headSize, s.bodyAtHand = uint64(n), uint64(len(buffered)-n)
 			conn.Take(n)
 			s.head = head
 			if head.Minor == 0 {

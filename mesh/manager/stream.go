@@ -47,14 +47,16 @@ type stream struct {
 	ownTimeout  bool // it is the connection manager's, of which a route's cluster knows nothing
 	early       bool // what is answered was found out before the body was read
 
+	headSize, bodyAtHand uint64 // bytes of the head, and of what was there behind it, read as one
+
 	limits       limits
 	active       atomic.Int64 // when something has last moved, since ex.Start
 	bodyRead     atomic.Int64 // when the pump has read the last of the body; 0: not yet
 	answerLimits http1.Limits // of answers' heads
 
-	headSize int    // of the head in up
-	out      []byte // on its way to the client
-	up       []byte // on its way upstream
+	upHead int    // how much of up is the head
+	out    []byte // on its way to the client
+	up     []byte // on its way upstream
 }
 
 var streams = sync.Pool{New: func() any { return new(stream) }}
@@ -261,8 +263,10 @@ func (s *stream) finish(end end) {
 		m.listenerCounts.Classes.Inc(status)
 	}
 	m.counts.Time.Record(uint64(s.ex.Points.End.Milliseconds()))
-	s.ex.WireBytesReceived += s.body.wire
-	m.counts.Received.Add(s.ex.WireBytesReceived)
+	if s.body.wire > s.bodyAtHand {
+		s.ex.WireBytesReceived += s.body.wire - s.bodyAtHand
+	}
+	m.counts.Received.Add(s.headSize + s.body.wire)
 	m.counts.Sent.Add(s.ex.WireBytesSent)
 	m.log.Log(&s.ex)
 	s.sendShadows()

@@ -18,6 +18,7 @@ func (s *stream) tunnel(a *attempt) end {
 	counts := s.m.counts
 	counts.ActiveUpgrades.Inc()
 	defer counts.ActiveUpgrades.Dec()
+	held := len(a.conn.Buffered()) // which have been counted
 	t := &tunnel{s: s}
 	t.bound(a)
 	done := make(chan struct{})
@@ -41,7 +42,7 @@ func (s *stream) tunnel(a *attempt) end {
 	s.ex.BytesSent = uint64(t.sent.Load())
 	s.ex.WireBytesSent += s.ex.BytesSent
 	s.ex.UpstreamBytesSent += s.ex.BytesReceived
-	s.received(int(s.ex.BytesSent))
+	s.received(int(s.ex.BytesSent) - held)
 	switch ender(t.ended.Load()) {
 	case byClient:
 		s.clientGone()
