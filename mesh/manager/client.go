@@ -18,7 +18,7 @@ type client struct {
 	info     message.Connection
 	opened   time.Time
 	requests uint32
-	expired  bool                       // it has been idle for too long, or is too old
+	drained  time.Time                  // when it ends, after it was idle for too long or became too old; zero: it is neither
 	gone     func() bool                // whether it has hung up
 	own      map[ownPool]*upstream.Pool // whose connections are for this client alone
 	buckets  filter.Connection          // of rate limits by connection
@@ -58,29 +58,31 @@ func (c *client) serve() {
 }
 
 // wait waits for the first bytes of a request. A connection that has been idle for too long, or that is
-// too old, has the time of a drain for one more; but not if it never had any.
+// too old, has the time of a drain for more of them, whose answers say that it ends; but not if
+// it never had any.
 func (c *client) wait() error {
 	c.skipEmptyLines()
 	if len(c.conn.Buffered()) > 0 {
 		return nil // pipelined
 	}
 	c.conn.Rest()
-	var until time.Time
+	until := c.drained
 	cfg, expired := c.m.config, &c.m.counts.ConnectionIdle
-	if cfg.IdleTimeout > 0 {
+	if cfg.IdleTimeout > 0 && c.drained.IsZero() {
 		until = time.Now().Add(cfg.IdleTimeout)
 	}
-	if cfg.MaxConnectionDuration > 0 {
+	if cfg.MaxConnectionDuration > 0 && c.drained.IsZero() {
 		if end := c.opened.Add(cfg.MaxConnectionDuration); until.IsZero() || end.Before(until) {
 			until, expired = end, &c.m.counts.ConnectionAge
 		}
 	}
 	for {
 		err := c.conn.Fill(until)
-		if err == os.ErrDeadlineExceeded && !c.expired {
+		if err == os.ErrDeadlineExceeded && c.drained.IsZero() {
 			expired.Inc()
-			if c.expired = true; c.requests > 0 {
-				until = time.Now().Add(cfg.DrainTimeout)
+			if c.requests > 0 {
+				c.drained = time.Now().Add(cfg.DrainTimeout)
+				until = c.drained
 				continue
 			}
 		}
@@ -108,7 +110,7 @@ func (c *client) lastRequest() bool {
 		c.m.counts.ConnectionFull.Inc()
 		return true
 	}
-	return c.expired || c.m.draining.Load() ||
+	return c.m.draining.Load() ||
 		cfg.MaxConnectionDuration > 0 && time.Since(c.opened) >= cfg.MaxConnectionDuration
 }
 

@@ -10,13 +10,14 @@ import (
 
 // fail answers a request that no host has answered.
 func (s *stream) fail(a *attempt) end {
+	if a.failure == clientGone {
+		s.clientGone()
+		return closeNow
+	}
 	s.ex.Response.Status = 0
 	s.ex.Response.Fields = s.ex.Response.Fields[:0]
 	var reply *forwarding.Reply
 	switch a.failure {
-	case clientGone:
-		s.clientGone()
-		return closeNow
 	case overflow:
 		s.early = s.ex.Attempts == 1 && s.body.framing != http1.NoBody
 		reply = s.reset(a)

@@ -130,7 +130,8 @@ func (s *stream) startAnswer(framing http1.Body, close bool) (last bool) {
 	if a.Old && framing == http1.NoBody && s.ex.Response.Status == 204 {
 		close = true // as in Envoy
 	}
-	a.Close = close || s.head.Close || s.client.lastRequest()
+	last = close || s.head.Close || s.client.lastRequest()
+	a.Close = last || !s.client.drained.IsZero()
 	a.Empty = forwarding.NeedsLength(&s.ex, framing)
 	if s.granted {
 		a = http1.Answer{}
@@ -139,13 +140,14 @@ func (s *stream) startAnswer(framing http1.Body, close bool) (last bool) {
 	before := len(s.out)
 	s.out = http1.AppendResponse(s.out, &s.ex.Response, a)
 	s.ex.HeaderBytesSent = headerBytes(s.out[before:])
-	return a.Close
+	return last && !s.granted
 }
 
 // sayContinue asks a client for the body that it waits to send (RFC 9110, section 10.1.1). The
 // proxy does that itself, as it does not leave the wait to the client.
 func (s *stream) sayContinue() bool {
 	s.out = append(s.out, "HTTP/1.1 100 Continue\r\n\r\n"...)
+	s.ex.Response.Status = 100
 	s.m.counts.Classes.Inc(100)
 	s.m.listenerCounts.Classes.Inc(100)
 	return s.flush() == nil

@@ -258,7 +258,7 @@ func (s *stream) finish(end end) {
 	}
 	if s.filtered != nil && s.filtered.AfterBody {
 		m.counts.HealthChecks.Inc()
-	} else if status := s.ex.Response.Status; status != 0 {
+	} else if status := s.ex.Response.Status; status != 0 && status != 100 { // which has been counted
 		m.counts.Classes.Inc(status)
 		m.listenerCounts.Classes.Inc(status)
 	}
