@@ -224,8 +224,8 @@ func (d *outlier) eject(m *monitor, r reason) bool {
 	if m.multiple*d.config.BaseEjection < d.maxEjection()+d.config.BaseEjection {
 		m.multiple++
 	}
-	if p, ok := m.host.Pool.(interface{ CloseIdle() }); ok {
-		p.CloseIdle()
+	if p, ok := m.host.Pool.(interface{ Drain() }); ok {
+		p.Drain()
 	}
 	d.cluster.set.log(d.cluster, m.host, "is ejected by outlier detection")
 	return m.host.mark(FailedOutlierCheck, 0)

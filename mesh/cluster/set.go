@@ -29,7 +29,7 @@ type Options struct {
 	// Host.Pool. It is closed when the host has gone and no pick returns it any more; a
 	// pick just before may have. It is called by New, and by the DNS's goroutines. Default
 	// (nil): none.
-	// If it has a method CloseIdle, that is called when the host is ejected.
+	// If it has a method Drain, that is called when the host is ejected.
 	NewPool func(c *Cluster, h *Host) io.Closer
 	// Log is told of hosts that are ejected, or fail their checks, or cannot be resolved. Default
 	// (nil): nothing is.

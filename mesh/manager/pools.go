@@ -53,9 +53,9 @@ func (p *pools) Close() error {
 	return nil
 }
 
-// CloseIdle closes the connections that carry no request.
-func (p *pools) CloseIdle() {
-	p.each(func(pool *upstream.Pool) error { pool.CloseIdle(); return nil })
+// Drain closes the connections there are, after the request that they carry.
+func (p *pools) Drain() {
+	p.each(func(pool *upstream.Pool) error { pool.Drain(); return nil })
 }
 
 func (p *pools) each(f func(*upstream.Pool) error) {

@@ -139,7 +139,7 @@ func TestCounts(t *testing.T) {
 		"an ejected host": {
 			setup{cluster: "outlier_detection: {consecutive_5xx: 1, max_ejection_percent: 100}"},
 			[]string{"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n"}, []string{get, get},
-			map[string]string{"c.outlier_detection.ejections_active": "1", "c.upstream_cx_total": "2", "c.lb_healthy_panic": "1"},
+			map[string]string{"c.outlier_detection.ejections_total": "1", "c.upstream_cx_total": "2", "c.lb_healthy_panic": "1"},
 		},
 		"hosts": {
 			setup{}, nil, nil,

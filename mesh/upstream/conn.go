@@ -14,12 +14,13 @@ type Conn struct {
 	ID    uint64
 	Local message.Address
 
-	pool     *Pool
-	made     time.Time
-	used     time.Time // when it was put back
-	requests uint32
-	busy     bool // a request is under way
-	last     bool // it is to be closed from here
+	pool       *Pool
+	generation uint32 // of the pool's when it was made
+	made       time.Time
+	used       time.Time // when it was put back
+	requests   uint32
+	busy       bool // a request is under way
+	last       bool // it is to be closed from here
 }
 
 // usable returns whether an idle connection can carry a request: not if the host has closed it, or
@@ -56,7 +57,7 @@ func (c *Conn) Put() {
 	}
 	var next ticket
 	switch {
-	case p.closed:
+	case p.closed || c.generation != p.generation:
 		p.mu.Unlock()
 		c.Close()
 		return

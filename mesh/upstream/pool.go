@@ -87,7 +87,9 @@ type Pool struct {
 	waiters []ticket
 	count   int // connections, those that are being made included
 	closed  bool
-	sweeper *time.Timer
+	// generation goes up with each Drain.
+	generation uint32
+	sweeper    *time.Timer
 }
 
 // A ticket is what somebody waits with for a connection: a channel for one result.
@@ -247,12 +249,16 @@ func (p *Pool) connect(t ticket) {
 	}
 	now := time.Now()
 	p.opts.Events.Connected(now.Sub(began))
+	p.mu.Lock()
+	generation := p.generation
+	p.mu.Unlock()
 	t <- result{conn: &Conn{
-		Conn:  http1.NewConn(nc),
-		ID:    lastID.Add(1),
-		Local: message.AddressOf(nc.LocalAddr()),
-		pool:  p,
-		made:  now,
+		Conn:       http1.NewConn(nc),
+		ID:         lastID.Add(1),
+		Local:      message.AddressOf(nc.LocalAddr()),
+		pool:       p,
+		generation: generation,
+		made:       now,
 	}}
 }
 
@@ -301,9 +307,10 @@ func (p *Pool) sweep() {
 	}
 }
 
-// CloseIdle closes the connections that carry no request.
-func (p *Pool) CloseIdle() {
+// Drain closes all connections: those that carry a request after it. Requests get new ones.
+func (p *Pool) Drain() {
 	p.mu.Lock()
+	p.generation++
 	idle := p.idle
 	p.idle = nil
 	p.mu.Unlock()
@@ -321,6 +328,6 @@ func (p *Pool) Close() error {
 		p.sweeper.Stop()
 	}
 	p.mu.Unlock()
-	p.CloseIdle()
+	p.Drain()
 	return nil
 }
