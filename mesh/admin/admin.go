@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/maglev-lb/maglev/mesh/config"
+	"github.com/maglev-lb/maglev/mesh/listener"
 	"github.com/maglev-lb/maglev/mesh/stats"
 )
 
@@ -110,6 +111,9 @@ func Start(address config.SocketAddress, source *Source) (*Server, error) {
 func listen(address config.SocketAddress) (net.Listener, error) {
 	if address.Pipe == "" {
 		return net.Listen("tcp", addressText(address))
+	}
+	if err := listener.RemoveLeft(address.Pipe); err != nil {
+		return nil, err
 	}
 	l, err := net.Listen("unix", address.Pipe)
 	if err == nil && address.Mode != 0 && address.Pipe[0] != '@' {

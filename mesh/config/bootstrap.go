@@ -50,7 +50,7 @@ func (b *builder) bad(p *place, format string, args ...any) {
 // missing says that an object lacks a field, unless what there is of it is wrong already.
 func (b *builder) missing(p *place, field string) {
 	at := p.to(field)
-	if b.wrong[at.String()] {
+	if n := p.find(b.root); b.wrong[at.String()] || n.kind == scalar && !n.isNull() {
 		return
 	}
 	if p.isThere(b.root, field) {
@@ -59,6 +59,9 @@ func (b *builder) missing(p *place, field string) {
 	}
 	b.bad(p, "%s is missing", field)
 }
+
+// spoilt returns whether what stands at a place, or within it, is wrong already.
+func (b *builder) spoilt(p *place) bool { return b.wrong[p.String()] }
 
 // any returns the message in a google.protobuf.Any, nil if there is none or it was wrong.
 func (b *builder) any(a *anypb.Any) proto.Message {

@@ -60,11 +60,14 @@ func (b *builder) cluster(p *place, m *clusterv3.Cluster) *Cluster {
 	b.policy(p, m, c)
 	b.endpoints(p.to("load_assignment"), m, c)
 	for i, check := range m.GetHealthChecks() {
+		if i == 1 {
+			b.bad(p.at("health_checks", i), "a second health check is unsupported; there may be one")
+		}
 		c.HealthChecks = append(c.HealthChecks, b.healthCheck(p.at("health_checks", i), check))
 	}
 	c.Outlier = b.outlier(p.to("outlier_detection"), m.GetOutlierDetection())
 	b.breakers(p.to("circuit_breakers"), m.GetCircuitBreakers(), c)
-	b.dns(m, c)
+	b.dns(p, m, c)
 	b.upstreamProtocol(p, m, c)
 	c.ProxyProtocol = b.upstreamSocket(p.to("transport_socket"), m.GetTransportSocket())
 	if source := m.GetUpstreamBindConfig().GetSourceAddress(); source != nil {
@@ -86,7 +89,7 @@ func keepalive(m *corev3.TcpKeepalive) *Keepalive {
 	}
 }
 
-func (b *builder) dns(m *clusterv3.Cluster, c *Cluster) {
+func (b *builder) dns(p *place, m *clusterv3.Cluster, c *Cluster) {
 	c.DNS = DNS{
 		Family:  DNSAuto,
 		Refresh: durationOr(m.GetDnsRefreshRate(), 5*time.Second),
@@ -106,6 +109,9 @@ func (b *builder) dns(m *clusterv3.Cluster, c *Cluster) {
 	if rate := m.GetDnsFailureRefreshRate(); rate != nil {
 		c.DNS.FailureBase = rate.GetBaseInterval().AsDuration()
 		c.DNS.FailureMax = durationOr(rate.GetMaxInterval(), 10*c.DNS.FailureBase)
+		if at := p.to("dns_failure_refresh_rate"); c.Discovery != Static && c.DNS.FailureMax < c.DNS.FailureBase && !b.spoilt(at) {
+			b.bad(at.to("max_interval"), "%q is not allowed; it has to be at least the base_interval of %q", durationText(c.DNS.FailureMax), durationText(c.DNS.FailureBase))
+		}
 	}
 }
 

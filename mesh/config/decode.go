@@ -290,8 +290,8 @@ func (d *decoder) messageValue(m protoreflect.Message, s *schema, n *node) bool 
 	case *durationpb.Duration:
 		if n.kind == mapping {
 			d.message(m, s, n)
-			if err := message.CheckValid(); len(d.errors) == before && (err != nil || message.Seconds < 0 || message.Nanos < 0) {
-				d.bad(n, "it may not be negative, nor longer than 315576000000s")
+			if err := message.CheckValid(); len(d.errors) == before && (err != nil || message.Seconds < 0 || message.Nanos < 0 || message.Seconds > maxDuration) {
+				d.bad(n, "it may not be negative, nor longer than 9223372035s")
 			}
 			return len(d.errors) == before
 		}

@@ -84,7 +84,7 @@ func (r *routeBuilder) weightedClusters(p *place, m *routev3.WeightedCluster) *W
 		switch {
 		case c.GetName() != "" && c.GetClusterHeader() != "":
 			r.bad(at.to("cluster_header"), "not allowed with name; only one of the two may be set")
-		case c.GetName() == "" && c.GetClusterHeader() == "":
+		case c.GetName() == "" && c.GetClusterHeader() == "" && !r.spoilt(at.to("name")) && !r.spoilt(at.to("cluster_header")):
 			r.missing(at, "name or cluster_header")
 		}
 		if c.GetWeight() == nil {
@@ -118,7 +118,7 @@ func (r *routeBuilder) mirrors(p *place, policies []*routev3.RouteAction_Request
 		switch {
 		case m.GetCluster() != "" && m.GetClusterHeader() != "":
 			r.bad(at.to("cluster_header"), "not allowed with cluster; only one of the two may be set")
-		case m.GetCluster() == "" && m.GetClusterHeader() == "":
+		case m.GetCluster() == "" && m.GetClusterHeader() == "" && !r.spoilt(at.to("cluster")) && !r.spoilt(at.to("cluster_header")):
 			r.missing(at, "cluster or cluster_header")
 		}
 		r.referCluster(at.to("cluster"), m.GetCluster())

@@ -77,6 +77,9 @@ func (b *builder) httpCheck(p *place, m *corev3.HealthCheck_HttpHealthCheck) *HT
 func (b *builder) statuses(p *place, ranges []*typev3.Int64Range) []Range {
 	var all []Range
 	for i, r := range ranges {
+		if b.spoilt(p.item(i)) {
+			continue
+		}
 		if r.GetStart() < 100 || r.GetEnd() > 600 || r.GetStart() >= r.GetEnd() {
 			b.bad(p.item(i), "from %d to %d is not allowed; start has to be at least 100, and end greater than it and at most 600", r.GetStart(), r.GetEnd())
 		}

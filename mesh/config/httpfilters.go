@@ -23,7 +23,7 @@ func (b *builder) httpFilters(p *place, filters []*hcmv3.HttpFilter, h *HTTP) (l
 		last := i == len(filters)-1
 		config := b.any(filter.GetTypedConfig())
 		router, isRouter := config.(*routerv3.Router)
-		if isRouter != last && (config != nil || filter.GetTypedConfig() == nil) {
+		if isRouter != last && config != nil {
 			b.bad(at, "%q is %s filter; %s", filter.GetName(), map[bool]string{true: "the last", false: "not the last"}[last], routerLast)
 		}
 		switch config := config.(type) {

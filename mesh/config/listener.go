@@ -103,7 +103,7 @@ func (b *builder) filterChain(p *place, m *listenerv3.FilterChain) FilterChain {
 	if socket := m.GetTransportSocket(); socket != nil {
 		at := p.to("transport_socket")
 		if socket.GetTypedConfig() == nil {
-			b.bad(at, "typed_config is missing")
+			b.missing(at, "typed_config")
 		} else if _, ok := b.any(socket.GetTypedConfig()).(*rawbufferv3.RawBuffer); !ok {
 			b.wrongType(at.to("typed_config"), socket.GetTypedConfig(), "raw_buffer.v3.RawBuffer")
 		}

@@ -267,9 +267,27 @@ func (r *routeBuilder) cookie(p *place, m *routev3.RouteAction_HashPolicy_Cookie
 	}
 	policy := hashpolicy.GeneratedCookie(cookie)
 	if err := (hashpolicy.List{policy}).Validate(); err != nil && m.GetName() != "" {
-		text := strings.TrimPrefix(err.Error(), "hashpolicy: List[0]: GeneratedCookie: ")
-		r.bad(p, "not a cookie that can be set: %s", text)
+		at, what := p, err.Error()
+		if _, after, ok := strings.Cut(what, "NewCookie."); ok {
+			field, rest, _ := strings.Cut(after, " ")
+			what = strings.Replace(rest, ": policy not usable: it must be", " is not allowed; it has to be", 1)
+			at = cookieField(p, field)
+		}
+		if !r.spoilt(at) {
+			r.bad(at, "%s", what)
+		}
 		return noHash()
 	}
 	return policy
+}
+
+// cookieField returns the place of what hashpolicy calls a field of a new cookie, such as
+// Attributes[0].Name.
+func cookieField(p *place, field string) *place {
+	var i int
+	if n, _ := fmt.Sscanf(field, "Attributes[%d]", &i); n == 1 {
+		_, name, _ := strings.Cut(field, ".")
+		return p.at("attributes", i).to(strings.ToLower(name))
+	}
+	return p.to(strings.ToLower(field))
 }

@@ -64,7 +64,9 @@ func (b *builder) policy(p *place, m *clusterv3.Cluster, c *Cluster) {
 
 func (b *builder) typedPolicy(p *place, m *clusterv3.LoadBalancingPolicy, c *Cluster) {
 	if len(m.GetPolicies()) == 0 {
-		b.bad(p, "policies is missing: it has to have at least one")
+		if !b.spoilt(p) {
+			b.bad(p, "policies is missing: it has to have at least one")
+		}
 		return
 	}
 	at := p.at("policies", 0).to("typed_extension_config")
@@ -122,8 +124,8 @@ func (b *builder) tableSize(p *place, size *wrapperspb.UInt64Value, c *Cluster) 
 
 func (b *builder) leastRequest(p *place, choices *wrapperspb.UInt32Value, bias *corev3.RuntimeDouble, c *Cluster) {
 	c.LeastRequestChoices = uint32Or(choices, 2)
-	if bias != nil && b.double(bias) != 1 {
-		b.bad(p.to("active_request_bias"), "%v is unsupported; it is 1", b.double(bias))
+	if at := p.to("active_request_bias"); bias != nil && b.double(bias) != 1 && !b.spoilt(at) {
+		b.bad(at, "%v is unsupported; it is 1", b.double(bias))
 	}
 }
 
@@ -134,8 +136,8 @@ func (b *builder) slowStart(p *place, window *durationpb.Duration, aggression *c
 	s := &SlowStart{Window: window.AsDuration().Truncate(time.Millisecond), Aggression: 1, MinPercent: 10}
 	if aggression != nil {
 		s.Aggression = b.double(aggression)
-		if !(s.Aggression > 0) {
-			b.bad(p.to("aggression"), "%v is not allowed; it has to be greater than 0", s.Aggression)
+		if at := p.to("aggression"); !(s.Aggression > 0) && !b.spoilt(at) {
+			b.bad(at, "%v is not allowed; it has to be greater than 0", s.Aggression)
 		}
 	}
 	if percent != nil {

@@ -126,7 +126,7 @@ func (r *routeBuilder) directResponse(p *place, m *routev3.DirectResponseAction)
 	if m.GetBody() != nil {
 		at := p.to("body")
 		d.Body = r.dataSource(at, m.GetBody())
-		if len(d.Body) > int(r.maxBody) {
+		if len(d.Body) > int(r.maxBody) && r.maxBody > 0 { // 0 is no bound, as in Envoy
 			r.bad(at, "the body has %d bytes; it may have at most %d, see max_direct_response_body_size_bytes", len(d.Body), r.maxBody)
 		}
 	}

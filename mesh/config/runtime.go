@@ -77,7 +77,7 @@ func isNullValue(v *structpb.Value) bool {
 // unusedRuntime refuses the keys that nothing has asked for.
 func (b *builder) unusedRuntime() {
 	for name, key := range b.runtime {
-		if !key.used {
+		if !key.used && len(b.wrong) == 0 { // what is wrong may have been to ask for it
 			b.bad(key.place, "%q is unsupported: no field of this file has it for its runtime_key, and what Envoy itself looks up in its runtime is not looked up here", name)
 		}
 	}

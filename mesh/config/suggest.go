@@ -4,6 +4,9 @@ import "strings"
 
 // suggestion names the field that an unknown one was meant to be, if it is plain.
 func (s *schema) suggestion(name string) string {
+	if len(name) > 60 {
+		return ""
+	}
 	best, distance := "", 3
 	plain := func(s string) string {
 		return strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(s))
@@ -16,7 +19,7 @@ func (s *schema) suggestion(name string) string {
 			best, distance = f.name, d
 		}
 	}
-	if best == "" || len(name) > 60 {
+	if best == "" {
 		return ""
 	}
 	return "; there is " + best

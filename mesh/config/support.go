@@ -69,7 +69,7 @@ var supported = map[protoreflect.FullName]string{
 	"envoy.config.core.v3.ProxyProtocolConfig":         "version",
 	"envoy.config.core.v3.HttpProtocolOptions":         "idle_timeout max_connection_duration max_headers_count max_response_headers_kb max_stream_duration headers_with_underscores_action max_requests_per_connection",
 	"envoy.config.core.v3.Http1ProtocolOptions":        "allow_absolute_url accept_http_10 default_host_for_http_10 header_key_format enable_trailers override_stream_error_on_invalid_http_message",
-	"envoy.config.core.v3.HealthCheck":                 "timeout interval initial_jitter interval_jitter interval_jitter_percent unhealthy_threshold healthy_threshold alt_port reuse_connection http_health_check tcp_health_check no_traffic_interval no_traffic_healthy_interval unhealthy_interval unhealthy_edge_interval healthy_edge_interval",
+	"envoy.config.core.v3.HealthCheck":                 "name timeout interval initial_jitter interval_jitter interval_jitter_percent unhealthy_threshold healthy_threshold alt_port reuse_connection http_health_check tcp_health_check no_traffic_interval no_traffic_healthy_interval unhealthy_interval unhealthy_edge_interval healthy_edge_interval",
 	"envoy.config.core.v3.HealthCheck.Payload":         everything,
 	"envoy.config.core.v3.HealthCheck.HttpHealthCheck": "host path send receive request_headers_to_add request_headers_to_remove expected_statuses retriable_statuses codec_client_type method",
 	"envoy.config.core.v3.HealthCheck.TcpHealthCheck":  "send receive",

@@ -160,9 +160,9 @@ func (n *node) bytes() ([]byte, bool) {
 
 const durationForm = `it has to be a duration in seconds such as "1.5s"`
 
-// maxDuration is the longest google.protobuf.Duration, 10,000 years. Those that our clock
-// cannot hold, 292 years and more, are as good as for ever.
-const maxDuration = 315576000000
+// maxDuration is the longest duration in seconds that our clock can hold, and Envoy's: 292 years.
+// A google.protobuf.Duration can have 10,000.
+const maxDuration = 9223372035
 
 // duration reads a google.protobuf.Duration, and returns what is wrong with it.
 func (n *node) duration() (*durationpb.Duration, string) {
@@ -177,7 +177,7 @@ func (n *node) duration() (*durationpb.Duration, string) {
 	}
 	seconds, err := strconv.ParseInt(whole, 10, 64)
 	if err != nil || seconds > maxDuration {
-		return nil, "it may be at most 315576000000s"
+		return nil, "it may be at most 9223372035s"
 	}
 	nanos, _ := strconv.ParseInt((fraction + "000000000")[:9], 10, 32)
 	if negative && (seconds > 0 || nanos > 0) {

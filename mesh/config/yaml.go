@@ -1,13 +1,10 @@
 package config
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -65,19 +62,15 @@ func (n *node) get(keys ...string) *node {
 	return nil
 }
 
-// parseText reads the first document of a file, as Envoy does.
-func parseText(file, text string) (*node, *Error) {
+// parseText reads a file: JSON, or the first document of YAML, as Envoy does.
+func parseText(file, text string) (root *node, err *Error) {
 	if filepath.Ext(file) == ".json" {
-		if err := checkJSON(file, text); err != nil {
-			return nil, err
-		}
+		root, err = parseJSON(file, text)
+	} else {
+		root, err = parseYAML(file, text)
 	}
-	root, ok := scan(text)
-	if !ok {
-		var err *Error
-		if root, err = parseYAML(file, text); err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return nil, err
 	}
 	if root.kind != mapping {
 		what := root.kind.String()
@@ -89,24 +82,17 @@ func parseText(file, text string) (*node, *Error) {
 	return root, nil
 }
 
-func checkJSON(file, text string) *Error {
-	var syntax *json.SyntaxError
-	var whole json.RawMessage
-	if err := json.Unmarshal([]byte(text), &whole); errors.As(err, &syntax) {
-		before := text[:min(len(text), max(0, int(syntax.Offset)-1))]
-		return &Error{
-			File: file, Line: 1 + strings.Count(before, "\n"),
-			Column: 1 + utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]),
-			Text:   "not JSON: " + syntax.Error(),
-		}
-	}
-	return nil
-}
-
 var yamlLine = regexp.MustCompile(`^yaml: (?:line \d+: )?`)
 
-// parseYAML reads any YAML.
+// parseYAML reads any YAML, most of it with a scanner of our own.
 func parseYAML(file, text string) (root *node, wrong *Error) {
+	// YAML 1.2 has nothing here that would be read in another way.
+	if rest, ok := strings.CutPrefix(text, "%YAML 1.2"); ok {
+		text = "%YAML 1.1" + rest
+	}
+	if root, ok := scan(text); ok {
+		return root, nil
+	}
 	var document yaml.Node
 	if err := yaml.Unmarshal([]byte(text), &document); err != nil {
 		return nil, &Error{File: file, Line: brokenLine(text), Text: "not YAML: " + yamlLine.ReplaceAllString(err.Error(), "")}

@@ -94,13 +94,8 @@ func listen(a config.SocketAddress) (net.Listener, error) {
 	if a.Pipe == "" {
 		return lc.Listen(context.Background(), "tcp", address(a))
 	}
-	if !strings.HasPrefix(a.Pipe, "@") {
-		// What a process that has ended has left behind is in the way.
-		if info, err := os.Lstat(a.Pipe); err == nil && info.Mode()&fs.ModeSocket != 0 {
-			if err := os.Remove(a.Pipe); err != nil {
-				return nil, err
-			}
-		}
+	if err := RemoveLeft(a.Pipe); err != nil {
+		return nil, err
 	}
 	socket, err := lc.Listen(context.Background(), "unix", a.Pipe)
 	if err == nil && a.Mode != 0 && !strings.HasPrefix(a.Pipe, "@") {
@@ -110,6 +105,15 @@ func listen(a config.SocketAddress) (net.Listener, error) {
 		}
 	}
 	return socket, err
+}
+
+// RemoveLeft removes the socket at a path, which a process that has ended has left behind, and which
+// would be in the way. Nothing is done about what is no socket.
+func RemoveLeft(path string) error {
+	if info, err := os.Lstat(path); strings.HasPrefix(path, "@") || err != nil || info.Mode()&fs.ModeSocket == 0 {
+		return nil
+	}
+	return os.Remove(path)
 }
 
 // Name returns the listener's name, "" if it has none.

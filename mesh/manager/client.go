@@ -61,8 +61,7 @@ func (c *client) serve() {
 // too old, has the time of a drain for more of them, whose answers say that it ends; but not if
 // it never had any.
 func (c *client) wait() error {
-	c.skipEmptyLines()
-	if len(c.conn.Buffered()) > 0 {
+	if c.skipEmptyLines() {
 		return nil // pipelined
 	}
 	c.conn.Rest()
@@ -89,18 +88,20 @@ func (c *client) wait() error {
 		if err != nil {
 			return err
 		}
-		if c.skipEmptyLines(); len(c.conn.Buffered()) > 0 {
+		if c.skipEmptyLines() {
 			return nil
 		}
 	}
 }
 
 // skipEmptyLines takes the empty lines that some clients send behind a request (RFC 9112, section
-// 2.2), and that do not begin another.
-func (c *client) skipEmptyLines() {
-	for b := c.conn.Buffered(); len(b) >= 2 && b[0] == '\r' && b[1] == '\n'; b = c.conn.Buffered() {
+// 2.2), and that do not begin another. It returns whether there is anything behind them.
+func (c *client) skipEmptyLines() bool {
+	b := c.conn.Buffered()
+	for ; len(b) >= 2 && b[0] == '\r' && b[1] == '\n'; b = c.conn.Buffered() {
 		c.conn.Take(2)
 	}
+	return len(b) > 1 || len(b) == 1 && b[0] != '\r' // else it may be half of one
 }
 
 // lastRequest returns whether no request is to follow the present one.

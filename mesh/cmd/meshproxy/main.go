@@ -121,6 +121,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 // serve serves until a signal ends it: the first one gently, the second at once.
 func serve(bootstrap *config.Bootstrap, log *slog.Logger) error {
+	// Who reads standard output may go, and who has started this: neither ends it.
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	p, err := proxy.Start(ctx, bootstrap, proxy.Options{Log: log})
@@ -143,6 +145,8 @@ func serve(bootstrap *config.Bootstrap, log *slog.Logger) error {
 		break
 	}
 	stop()
+	log.Info("draining")
 	p.Close()
+	log.Info("ended")
 	return nil
 }
