@@ -33,7 +33,7 @@ func TestJSONThatIsRefused(t *testing.T) {
 		"{\n \"static_resources\": {\"listner\":\n 1}}": `x.json:2:23: static_resources.listner: unknown field: envoy.config.bootstrap.v3.Bootstrap.StaticResources has no field of this name; there is listeners`,
 		"[]":   `x.json:1:1: the file is a list; it has to be an object with fields such as static_resources`,
 		"null": `x.json:1:1: the file is empty; it has to be an object with fields such as static_resources`,
-		strings.Repeat(`{"node":`, 200) + "1" + strings.Repeat("}", 200): `x.json:1:801: lies more than 100 values deep`,
+		strings.Repeat(`{"node":`, 200) + "1" + strings.Repeat("}", 200): `x.json:1:794: lies more than 100 values deep`,
 	} {
 		_, err := config.Parse("x.json", []byte(text))
 		require.EqualError(t, err, want, "%s", text)

@@ -115,13 +115,13 @@ func (b *backends) begin(x *exchange) {
 // wait waits until nothing is going on and n requests have been seen, but at most so long.
 // It returns what has been seen.
 func (b *backends) wait(n int, limit time.Duration) []sighting {
+	deadline := time.Now().Add(limit) // before the timer, which must not pass first
 	over := time.AfterFunc(limit, func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.changed.Broadcast()
 	})
 	defer over.Stop()
-	deadline := time.Now().Add(limit)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for (b.busy > 0 || len(b.seen) < n) && time.Now().Before(deadline) {

@@ -75,13 +75,13 @@ func (c *client) read() {
 // until waits until the condition holds for what has been received and the connection's end,
 // or so long, and tells whether it holds.
 func (c *client) until(limit time.Duration, condition func() bool) bool {
+	deadline := time.Now().Add(limit) // before the timer, which must not pass first
 	over := time.AfterFunc(limit, func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.changed.Broadcast()
 	})
 	defer over.Stop()
-	deadline := time.Now().Add(limit)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for !condition() {
